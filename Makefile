@@ -1,0 +1,70 @@
+# SPDX-FileCopyrightText: 2026 linux_memory.oom contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# The two commands: `make diagnose` reads hosts and says what is wrong, `make test` shows that it can be trusted.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+INVENTORY ?=
+ARGS ?=
+
+RUN := build/venv
+BIN := .venv/bin
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build/collections
+export ANSIBLE_LOCALHOST_WARNING := False
+export ANSIBLE_INVENTORY_UNPARSED_WARNING := False
+
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+diagnose: $(RUN) collection ## Read this host (or INVENTORY=hosts.yml) and say how its memory stands
+	@tests/tools/diagnose.sh $(RUN)/bin "$(INVENTORY)" $(ARGS)
+
+test: packages test-fast scenarios ## Everything: lint, sanity, unit, container scenarios, kernel lab
+
+test-fast: lint sanity unit ## Lint, sanity and unit tests: the loop while you work
+
+test-matrix: packages lint unit ## Everything, on every ansible-core and every kernel
+	$(BIN)/python tests/tools/sanity.py 2.16 2.17 2.18 2.19
+	$(BIN)/python tests/tools/scenarios.py
+
+lint: venv ## Style, documentation, licences, the Python floor
+	tests/tools/lint.sh
+
+sanity: venv ## ansible-test sanity on the oldest and the newest ansible-core
+	$(BIN)/python tests/tools/sanity.py 2.16 2.19
+
+unit: venv ## Unit tests, the page in a browser included
+	$(BIN)/pytest tests/unit tests/browser
+
+scenarios: venv packages ## Molecule scenarios in systemd containers
+	$(BIN)/python tests/tools/scenarios.py
+
+bench: venv ## Measure (never part of the tests): BENCH=memory_facts
+	$(BIN)/python tests/benchmarks/bench_$(or $(BENCH),memory_facts).py
+
+docs: venv ## Write the generated documentation anew
+	$(BIN)/python tests/tools/role_readme.py
+
+build: $(RUN) ## Build the collection's tarball into build/
+	$(RUN)/bin/ansible-galaxy collection build --force --output-path build/
+
+clean: ## Remove what was made inside the tree (the cache outside it stays)
+	rm -rf build .venv tests/output .pytest_cache .hypothesis .ruff_cache
+
+packages: ## Install the Debian packages that the tests need (root; names what is missing otherwise)
+	@tests/tools/packages.sh
+
+venv: collection
+	@$(PYTHON) tests/tools/venv.py .venv requirements/test.txt
+
+$(RUN): requirements/run.txt tests/tools/venv.py
+	@$(PYTHON) tests/tools/venv.py $(RUN) requirements/run.txt
+
+collection:
+	@mkdir -p build/collections/ansible_collections/linux_memory
+	@ln -sfn ../../../.. build/collections/ansible_collections/linux_memory/oom
+
+.PHONY: help diagnose test test-fast test-matrix lint sanity unit scenarios bench docs build clean packages venv collection
