@@ -58,10 +58,10 @@ packages: ## Install the Debian packages that the tests need (root; names what i
 	@tests/tools/packages.sh
 
 venv: collection
-	@$(PYTHON) tests/tools/venv.py .venv requirements/test.txt
+	@$(PYTHON) tests/tools/environment.py .venv requirements/test.txt
 
-$(RUN): requirements/run.txt tests/tools/venv.py
-	@$(PYTHON) tests/tools/venv.py $(RUN) requirements/run.txt
+$(RUN): requirements/run.txt tests/tools/environment.py
+	@$(PYTHON) tests/tools/environment.py $(RUN) requirements/run.txt
 
 collection:
 	@mkdir -p build/collections/ansible_collections/linux_memory

@@ -1,4 +1,4 @@
-# Copyright: (c) 2026, linux_memory.oom contributors
+# Copyright (c) 2026, linux_memory.oom contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
@@ -89,7 +89,7 @@ def container(tree):
     environment = tree.text("/proc/1/environ", "")
     for variable in environment.split("\0"):
         if variable.startswith("container="):
-            name = variable[len("container="):]
+            name = variable[len("container=") :]
             return name if name in _KNOWN_CONTAINERS else "other"
     return None
 

@@ -1,4 +1,4 @@
-# Copyright: (c) 2026, linux_memory.oom contributors
+# Copyright (c) 2026, linux_memory.oom contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
@@ -71,7 +71,7 @@ class Tree:
     def host_path(self, path):
         """Return path as the host itself would name it (without root); None stays None."""
         if path and not self.live and path.startswith(self.root):
-            return path[len(self.root):] or "/"
+            return path[len(self.root) :] or "/"
         return path
 
     def real(self, path):

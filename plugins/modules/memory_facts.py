@@ -1,6 +1,6 @@
 #!/usr/bin/python
 
-# Copyright: (c) 2026, linux_memory.oom contributors
+# Copyright (c) 2026, linux_memory.oom contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
@@ -220,7 +220,8 @@ def chosen(wanted):
     for word in wanted:
         if word.lstrip("!") not in NAMES + ["all"] or word.startswith("!!"):
             raise ValueError(
-                "gather_subset: %s is not a subset; allowed are all, %s, each also with ! before it" % (word, ", ".join(NAMES))
+                "gather_subset: %s is not a subset; allowed are all, %s, each also with ! before it"
+                % (word, ", ".join(NAMES))
             )
     named = set(wanted) & set(NAMES)
     excluded = {word[1:] for word in wanted if word.startswith("!")}
@@ -234,18 +235,29 @@ def check(params):
     names = chosen(params["gather_subset"])
     seconds, root = params["sample_seconds"], params["root"]
     if not (math.isfinite(seconds) and 0 <= seconds <= LONGEST_SAMPLE):
-        raise ValueError("sample_seconds: %s is not allowed; it has to be from 0 to %d seconds" % (seconds, LONGEST_SAMPLE))
+        raise ValueError(
+            "sample_seconds: %s is not allowed; it has to be from 0 to %d seconds" % (seconds, LONGEST_SAMPLE)
+        )
     if not 1 <= params["top"] <= LONGEST_LIST:
         raise ValueError("top: %d is not allowed; it has to be from 1 to %d" % (params["top"], LONGEST_LIST))
     if not os.path.isdir(root):
         what = "is not a directory (unpack an archive first)" if os.path.exists(root) else "does not exist"
-        raise ValueError("root: %s %s; it has to be the directory that holds the host's proc, sys and etc" % (root, what))
+        raise ValueError(
+            "root: %s %s; it has to be the directory that holds the host's proc, sys and etc" % (root, what)
+        )
     if not os.access(root, os.R_OK | os.X_OK):
-        raise ValueError("root: %s may not be read by this user; it has to be a directory that this user may enter" % root)
+        raise ValueError(
+            "root: %s may not be read by this user; it has to be a directory that this user may enter" % root
+        )
     if not any(os.path.isdir(os.path.join(root, name)) for name in ("proc", "sys", "etc")):
-        raise ValueError("root: %s holds none of proc, sys and etc; it has to be the root of a host or of a sosreport" % root)
+        raise ValueError(
+            "root: %s holds none of proc, sys and etc; it has to be the root of a host or of a sosreport" % root
+        )
     if seconds and os.path.abspath(root) != "/":
-        raise ValueError("sample_seconds: %s is not allowed with root %s; a stored tree does not move, so it has to be 0" % (seconds, root))
+        raise ValueError(
+            "sample_seconds: %s is not allowed with root %s; a stored tree does not move, so it has to be 0"
+            % (seconds, root)
+        )
     return names
 
 

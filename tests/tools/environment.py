@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-# Copyright: (c) 2026, linux_memory.oom contributors
+# Copyright (c) 2026, linux_memory.oom contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 """Make a virtual environment outside the tree, once for each set of requirements, and link to it.
 
-    venv.py LINK REQUIREMENTS.txt [REQUIREMENT ...]
+    environment.py LINK REQUIREMENTS.txt [REQUIREMENT ...]
 
 The environment lies in the cache under a name made from the requirements and the Python version, so a second clone
 finds it ready. It is built under another name and marked complete at the end: one that was interrupted is made again.

@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+# Copyright (c) 2026, linux_memory.oom contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run ansible-test sanity on the collection as it would be built, on each named ansible-core version, side by side.
+
+    sanity.py 2.16 2.19
+
+ansible-test wants the collection below a directory ansible_collections and takes everything that it finds there, so each
+version gets a copy of the files that git knows of. There is no ignore file: the copy must be clean.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from environment import cache
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+# ansible-test installs pip into its environments by a script that it downloads, from a host that a closed network does
+# not reach. Python carries a pip of its own, which then installs the version that was asked for.
+BOOTSTRAP = """\
+import ensurepip, subprocess, sys
+ensurepip.bootstrap(upgrade=True)
+wanted = [word for word in sys.argv[1:] if word not in ("--no-setuptools", "--no-wheel")]
+sys.exit(subprocess.call([sys.executable, "-m", "pip", "install", "--quiet"] + wanted))
+"""
+PIP_VERSIONS = ("21_3_1", "23_1_2", "24_2", "25_0", "25_1_1", "25_2", "25_3", "26_0", "26_1")
+
+
+def home() -> Path:
+    """Return a home directory of ansible-test's own, so that the user's is left alone."""
+    place = cache() / "ansible-test"
+    scripts = place / ".ansible" / "test" / "cache"
+    scripts.mkdir(parents=True, exist_ok=True)
+    for version in PIP_VERSIONS:
+        fresh = scripts / f"get_pip_{version}.py.{os.getpid()}"
+        fresh.write_text(BOOTSTRAP, encoding="utf-8")
+        fresh.replace(scripts / f"get_pip_{version}.py")
+    return place
+
+
+def copy(target: Path) -> None:
+    """Copy what git knows of, and what is new and not ignored."""
+    shutil.rmtree(target, ignore_errors=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        source, copied = ROOT / name, target / name
+        if not os.path.lexists(source):
+            continue
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, copied, follow_symlinks=False)
+
+
+def run(version: str) -> tuple[str, int, str]:
+    """Run the sanity tests on one ansible-core version; return the version, the exit status and the output."""
+    environment = ROOT / "build" / f"venv-core-{version}"
+    made = subprocess.run(
+        [
+            sys.executable,
+            str(ROOT / "tests/tools/environment.py"),
+            str(environment),
+            str(ROOT / "requirements/run.txt"),
+            f"ansible-core~={version}.0",
+        ],
+        capture_output=True,
+        text=True,
+    )
+    if made.returncode:
+        return version, made.returncode, made.stdout + made.stderr
+    collection = ROOT / "build" / f"sanity-{version}" / "ansible_collections" / "linux_memory" / "oom"
+    copy(collection)
+    pip_config = Path("~/.config/pip/pip.conf").expanduser()
+    done = subprocess.run(
+        [str(environment / "bin" / "ansible-test"), "sanity", "--venv", "--color", "no", "--python", "default"],
+        cwd=collection,
+        env={
+            **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
+            "HOME": str(home()),
+            "PATH": f"{environment / 'bin'}:{os.environ['PATH']}",
+            **({"PIP_CONFIG_FILE": str(pip_config)} if pip_config.exists() else {}),
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return version, done.returncode, done.stdout
+
+
+def main(versions: list[str]) -> int:
+    """Run all versions and print, for those that failed, what ansible-test said."""
+    status = 0
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for version, code, output in pool.map(run, versions):
+            told = [line for line in output.splitlines() if line.startswith(("ERROR", "FATAL", "WARNING: Reviewing"))]
+            if code:
+                status = 1
+                print("\n".join(told) if told else output)
+            tests = output.count("Running sanity test")
+            print(f"ansible-core {version}: {tests} sanity tests {'failed' if code else 'passed'}", flush=True)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
