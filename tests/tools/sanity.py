@@ -8,7 +8,7 @@
     sanity.py 2.16 2.19
 
 ansible-test wants the collection below a directory ansible_collections and takes everything that it finds there, so each
-version gets a copy of the files that git knows of. There is no ignore file: the copy must be clean.
+version gets a copy, outside the checkout, of the files that git knows of. There is no ignore file: the copy must be clean.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -49,7 +50,6 @@ def home() -> Path:
 
 def copy(target: Path) -> None:
     """Copy what git knows of, and what is new and not ignored."""
-    shutil.rmtree(target, ignore_errors=True)
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -80,23 +80,26 @@ def run(version: str) -> tuple[str, int, str]:
     )
     if made.returncode:
         return version, made.returncode, made.stdout + made.stderr
-    collection = ROOT / "build" / f"sanity-{version}" / "ansible_collections" / "linux_memory" / "oom"
-    copy(collection)
     pip_config = Path("~/.config/pip/pip.conf").expanduser()
-    done = subprocess.run(
-        [str(environment / "bin" / "ansible-test"), "sanity", "--venv", "--color", "no", "--python", "default"],
-        cwd=collection,
-        env={
-            **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
-            "HOME": str(home()),
-            "PATH": f"{environment / 'bin'}:{os.environ['PATH']}",
-            **({"PIP_CONFIG_FILE": str(pip_config)} if pip_config.exists() else {}),
-        },
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    with tempfile.TemporaryDirectory(prefix="sanity-") as place:
+        collection = Path(place) / "ansible_collections" / "linux_memory" / "oom"
+        copy(collection)
+        done = subprocess.run(
+            [str(environment / "bin" / "ansible-test"), "sanity", "--venv", "--color", "no", "--python", "default"],
+            cwd=collection,
+            env={
+                **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
+                "HOME": str(home()),
+                "PATH": f"{environment / 'bin'}:{os.environ['PATH']}",
+                **({"PIP_CONFIG_FILE": str(pip_config)} if pip_config.exists() else {}),
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    if not done.returncode and "Running sanity test" not in done.stdout:
+        return version, 1, f"ansible-test ran nothing:\n{done.stdout}"
     return version, done.returncode, done.stdout
 
 
