@@ -1,4 +1,4 @@
-# Copyright: (c) 2026, linux_memory.oom contributors
+# Copyright (c) 2026, linux_memory.oom contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
@@ -161,14 +161,14 @@ class _Index:
     def __init__(self, entries):
         self.entries = entries
         self.children = {}
-        known = set(entry["id"] for entry in entries)
+        known = {entry["id"] for entry in entries}
         self.top = None
         for entry in entries:
             if entry["id"] is None:
                 return
             if entry["parent"] != entry["id"]:
                 self.children[(entry["parent"], entry["mount"])] = entry
-            if entry["mount"] == "/" and self.top is None and entry["parent"] not in known - set([entry["id"]]):
+            if entry["mount"] == "/" and self.top is None and entry["parent"] not in known - {entry["id"]}:
                 self.top = entry
 
     def find(self, path):
