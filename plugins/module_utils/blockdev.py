@@ -24,7 +24,9 @@ _VIRTUAL = re.compile(r"(?:loop|ram|zram|dm-|md)[_0-9]")
 _NO_DISK = re.compile(r"(?:sr|fd|scd)[0-9]+$|nvme[0-9]+c[0-9]+n[0-9]+$")
 # Only where neither sysfs nor lsblk says what is a partition.
 _WHOLE_NAME = re.compile(r"(?:(?:sd|vd|hd|dasd)[a-z]+|xvd[a-z]+|(?:nvme[0-9]+n|mmcblk|nbd|rbd|pmem|drbd)[0-9]+)$")
-_PARTITION_NAME = re.compile(r"((?:sd|vd|hd|xvd|dasd)[a-z]+)[0-9]+$|((?:nvme[0-9]+n|mmcblk|nbd|rbd|pmem)[0-9]+)p[0-9]+$")
+_PARTITION_NAME = re.compile(
+    r"((?:sd|vd|hd|xvd|dasd)[a-z]+)[0-9]+$|((?:nvme[0-9]+n|mmcblk|nbd|rbd|pmem)[0-9]+)p[0-9]+$"
+)
 
 _PAIR = re.compile(r'([A-Z][A-Z0-9:_%-]*)="([^"]*)"')
 _ROW = re.compile(r"^([ |`│├└─-]*)([^ |`│├└─-]\S*)\s+([0-9]+:[0-9]+)\s+[0-9]+\s+\S+\s+[0-9]+\s+(\S+)")
@@ -316,7 +318,8 @@ class Blocks:
         if where:
             inside = [name for name in self.tree.names(where) if name.startswith(disk)]
             return [name for name in inside if self.tree.exists(os.path.join(where, name, "partition"))]
-        return sorted(name for name, entry in self.listed.items() if disk in entry["parents"] and entry["type"] == "part")
+        below = [name for name, entry in self.listed.items() if disk in entry["parents"]]
+        return sorted(name for name in below if self.listed[name]["type"] == "part")
 
     def holders(self, disk):
         """Return the sorted names of the dm and md devices directly on a disk or on its partitions."""
