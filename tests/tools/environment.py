@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright (c) 2026, linux_memory.oom contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -45,7 +44,7 @@ def build(place: Path, text: str) -> None:
     """Make the environment at its final place (an environment cannot be moved) and mark it complete."""
     shutil.rmtree(place, ignore_errors=True)
     print(f"Making a Python environment (once): {place.name}", file=sys.stderr, flush=True)
-    made = subprocess.run([sys.executable, "-m", "venv", str(place)], capture_output=True, text=True)
+    made = subprocess.run([sys.executable, "-m", "venv", str(place)], capture_output=True, text=True, check=False)
     if made.returncode:
         shutil.rmtree(place, ignore_errors=True)
         sys.exit(
@@ -55,7 +54,7 @@ def build(place: Path, text: str) -> None:
     wanted = place / "requirements.txt"
     wanted.write_text(text + "\n", encoding="utf-8")
     pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    if subprocess.run([*pip, "-r", str(wanted)]).returncode:
+    if subprocess.run([*pip, "-r", str(wanted)], check=False).returncode:
         sys.exit("pip could not install the requirements named above. Is a package index reachable from here?")
     (place / ".complete").touch()
 

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright (c) 2026, linux_memory.oom contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -7,13 +6,15 @@
 
     sanity.py 2.16 2.19
 
-ansible-test wants the collection below a directory ansible_collections and takes everything that it finds there, so each
-version gets a copy, outside the checkout, of the files that git knows of. There is no ignore file: the copy must be clean.
+ansible-test wants the collection below a directory ansible_collections and takes everything that it finds there, so
+each version gets a copy, outside the checkout, of the files that git knows of. There is no ignore file: the copy must
+be clean.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,26 +27,51 @@ from environment import cache
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 # ansible-test installs pip into its environments by a script that it downloads, from a host that a closed network does
-# not reach. Python carries a pip of its own, which then installs the version that was asked for.
+# not reach. Python carries a pip of its own, which then installs the version that was asked for (ensurepip runs as a
+# program: as a library it switches off pip's configuration for the whole process).
 BOOTSTRAP = """\
-import ensurepip, subprocess, sys
-ensurepip.bootstrap(upgrade=True)
+import subprocess, sys
+subprocess.check_call([sys.executable, "-m", "ensurepip", "--upgrade"])
 wanted = [word for word in sys.argv[1:] if word not in ("--no-setuptools", "--no-wheel")]
 sys.exit(subprocess.call([sys.executable, "-m", "pip", "install", "--quiet"] + wanted))
 """
-PIP_VERSIONS = ("21_3_1", "23_1_2", "24_2", "25_0", "25_1_1", "25_2", "25_3", "26_0", "26_1")
+PIP_VERSION = re.compile(r"\bpip='([0-9.]+)'")
 
 
-def home() -> Path:
-    """Return a home directory of ansible-test's own, so that the user's is left alone."""
+def home(environment: Path) -> Path:
+    """Return a home directory of ansible-test's own, so that the user's is left alone.
+
+    ansible-test passes few variables on, but pip finds the user's configuration (its index) below the home directory.
+    """
     place = cache() / "ansible-test"
+    for name in (".config/pip", ".pip", ".netrc"):
+        theirs, ours = Path.home() / name, place / name
+        ours.parent.mkdir(parents=True, exist_ok=True)
+        if theirs.exists() and not ours.is_symlink():
+            ours.symlink_to(theirs)
     scripts = place / ".ansible" / "test" / "cache"
     scripts.mkdir(parents=True, exist_ok=True)
-    for version in PIP_VERSIONS:
+    (source,) = environment.glob("lib/python3*/site-packages/ansible_test/_internal/python_requirements.py")
+    for version in PIP_VERSION.findall(source.read_text(encoding="utf-8")):
+        version = version.replace(".", "_")
         fresh = scripts / f"get_pip_{version}.py.{os.getpid()}"
         fresh.write_text(BOOTSTRAP, encoding="utf-8")
         fresh.replace(scripts / f"get_pip_{version}.py")
     return place
+
+
+def search_path(environment: Path) -> str:
+    """Return a PATH on which each python3.N is a real interpreter: ansible-test tries the modules on all that it finds.
+
+    pyenv puts placeholders on PATH that fail for versions that are installed and not selected; its real ones are used.
+    """
+    folders = os.environ["PATH"].split(os.pathsep)
+    pyenv = os.environ.get("PYENV_ROOT")
+    if pyenv:
+        folders = [str(folder) for folder in sorted(Path(pyenv).glob("versions/*/bin"))] + [
+            folder for folder in folders if Path(folder) != Path(pyenv) / "shims"
+        ]
+    return os.pathsep.join([str(environment / "bin"), *folders])
 
 
 def copy(target: Path) -> None:
@@ -77,10 +103,10 @@ def run(version: str) -> tuple[str, int, str]:
         ],
         capture_output=True,
         text=True,
+        check=False,
     )
     if made.returncode:
         return version, made.returncode, made.stdout + made.stderr
-    pip_config = Path("~/.config/pip/pip.conf").expanduser()
     with tempfile.TemporaryDirectory(prefix="sanity-") as place:
         collection = Path(place) / "ansible_collections" / "linux_memory" / "oom"
         copy(collection)
@@ -89,14 +115,14 @@ def run(version: str) -> tuple[str, int, str]:
             cwd=collection,
             env={
                 **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
-                "HOME": str(home()),
-                "PATH": f"{environment / 'bin'}:{os.environ['PATH']}",
-                **({"PIP_CONFIG_FILE": str(pip_config)} if pip_config.exists() else {}),
+                "HOME": str(home(environment)),
+                "PATH": search_path(environment),
             },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            check=False,
         )
     if not done.returncode and "Running sanity test" not in done.stdout:
         return version, 1, f"ansible-test ran nothing:\n{done.stdout}"
