@@ -1,0 +1,190 @@
+# Copyright: (c) 2026, linux_memory.oom contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Causes in limits: a cgroup at its own limit, and strict accounting at its limit."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.evidence import finding, item
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.human import size
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.shortage import Level, Shortage
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import Group, State
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import level, limit
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import percent, ratio
+
+Finding = dict[str, Any]
+
+
+def unit_limits(unit: str, ceiling: float) -> dict[str, Any]:
+    """Return the variables of cgroup_memory_limit for one unit.
+
+    cgroup_memory_limit_units: {unit: {MemoryMax: bytes, MemoryHigh: bytes}}, systemd's own names, High a little below.
+    """
+    return {
+        "cgroup_memory_limit_units": {
+            unit: {"MemoryMax": int(ceiling), "MemoryHigh": int(ceiling * limit("limit_high"))},
+        }
+    }
+
+
+def raised_limit(state: State, group: Group) -> float | None:
+    """Return a MemoryMax a quarter above the largest use seen, where the host has room for it; else None."""
+    memory = state.memory
+    if group.unit is None or group.max is None or memory.available is None or memory.usable is None:
+        return None
+    wanted = max(group.max, (group.peak or 0), (group.current or 0) + (group.swap or 0)) * limit("limit_headroom")
+    room = memory.available - memory.usable * limit("available_low") + (group.current or 0)
+    return wanted if wanted <= room else None
+
+
+def _is_throttled_for_ever(group: Group) -> bool:
+    """Return whether MemoryHigh stops the unit without ever killing it."""
+    stalled = group.pressure.full is not None and group.pressure.full >= limit("cgroup_full")
+    return bool(group.high and group.current and group.current >= group.high and stalled)
+
+
+def _was_killed_at_limit(group: Group, state: State) -> bool:
+    """Return whether the kernel killed in this cgroup for its own limit.
+
+    oom counts meetings with the limit. oom_kill counts kills for any reason, so that it proves something only on v1,
+    which has no oom, and only at a limit that was once reached.
+    """
+    if group.ooms is not None:
+        return group.ooms > 0
+    reached = (ratio(group.peak or group.current, group.max) or 0) >= limit("cgroup_near")
+    return bool(group.kills) and state.cgroup_version != "v2" and reached
+
+
+def _is_full(group: Group) -> bool:
+    """Return whether the limit is full of what reclaim cannot take, and its tasks wait for that.
+
+    A limit full of page cache is how a limit is meant to work.
+    """
+    near = (ratio(group.current, group.max) or 0) >= limit("cgroup_near")
+    held = (ratio(group.held, group.max) or 0) >= limit("cgroup_held")
+    stalled = group.pressure.some is not None and group.pressure.some >= limit("pressure_some")
+    return near and (stalled if group.pressure.some is not None else held)
+
+
+def _weight(group: Group, state: State) -> tuple[float, float]:
+    """Return how sure it is that this cgroup met its limit, and how often, to sort by."""
+    times = group.ooms or group.kills or 0
+    near = (ratio(group.current, group.max) or 0) >= limit("cgroup_near")
+    if group.max and _was_killed_at_limit(group, state):
+        return (level("strong") if near else level("likely"), times)
+    if (group.max and _is_full(group)) or _is_throttled_for_ever(group):
+        return (level("likely"), times)
+    return (0, times)
+
+
+def _deepest(groups: list[Group]) -> list[Group]:
+    """Drop a cgroup where one below it is in the list too: memory.events of a parent counts its children's."""
+    paths = {group.path: group.path.rstrip("/") + "/" for group in groups}
+    return [
+        group
+        for group in groups
+        if not any(below != paths[group.path] and below.startswith(paths[group.path]) for below in paths.values())
+    ]
+
+
+def _group_evidence(group: Group) -> list[Finding | None]:
+    where = f"of {group.path}"
+    pressure = group.pressure.some
+    times = group.ooms if group.ooms is not None else group.kills
+    return [
+        item(f"memory of {group.name}", group.current, "bytes", f"memory.current {where}", group.max)
+        if group.current is not None
+        else None,
+        item("its limit", group.max, "bytes", f"memory.max {where}") if group.max else None,
+        item("its throttling limit", group.high, "bytes", f"memory.high {where}") if group.high else None,
+        item("times it met the limit", times, "count", f"memory.events {where}", 0) if times is not None else None,
+        item("processes killed in it", group.kills, "count", f"memory.events {where}", 0) if group.kills else None,
+        item("time in which its tasks waited", pressure, "percent", f"memory.pressure {where}", "pressure_some")
+        if pressure is not None
+        else None,
+    ]
+
+
+def _cgroup_summary(group: Group, others: int, state: State, shortage: Shortage) -> str:
+    more = f" (and {others} more)" if others else ""
+    ceiling = f" of {size(group.max)}" if group.max else ""
+    if _is_throttled_for_ever(group) and not group.ooms:
+        what = f"{group.name}{more} is above MemoryHigh ({size(group.high)}) and throttled almost to a stop"
+    elif _was_killed_at_limit(group, state):
+        what = f"{group.name}{more} ran out of its own memory limit{ceiling}"
+    else:
+        what = f"{group.name}{more} fills its own memory limit{ceiling} and waits for memory"
+    if shortage.level != Level.FINE or state.memory.available is None:
+        return what + "."
+    return f"{what}, while {state.subject[:1].lower()}{state.subject[1:]} has {size(state.memory.available)} available."
+
+
+def cgroup_limit(state: State, shortage: Shortage) -> Finding | None:
+    """A unit or container met its own limit."""
+    weights = {group.path: _weight(group, state) for group in state.groups}
+    met = _deepest([group for group in state.groups if weights[group.path][0]])
+    if not met:
+        return None
+    met.sort(key=lambda group: weights[group.path], reverse=True)
+    group = met[0]
+    raised = raised_limit(state, group)
+    advice = None
+    if raised is not None:
+        advice = f"The host has room for a limit of {size(raised)}, a quarter above the most that was used or allowed."
+    elif group.unit is None:
+        advice = "This limit was set outside systemd: raise it where the container or cgroup is defined."
+    elif group.max is not None:
+        advice = f"The host has no room for a limit a quarter above {size(group.max)}: lower what the unit needs."
+    return finding(
+        "cgroup_limit",
+        weights[group.path][0],
+        _cgroup_summary(group, len(met) - 1, state, shortage),
+        [piece for each in met[:3] for piece in _group_evidence(each)] + list(shortage.evidence),
+        settings=unit_limits(group.unit, raised) if raised is not None else {},
+        advice=advice,
+        machine_only=group.unit is None,
+    )
+
+
+def accounting_settings(state: State) -> dict[str, Any]:
+    """Return the variables of overcommit_limit: a larger ratio or size, or the way back to heuristics.
+
+    overcommit_limit_kbytes: KiB, where a size rules; overcommit_limit_ratio: percent of RAM without huge pages, at
+    most 100; overcommit_limit_state: absent, where even all of RAM and swap would not do.
+    """
+    over, swap = state.overcommit, state.swap.total or 0
+    needed = max(0, over.committed * limit("overcommit_headroom") - swap)
+    usable = state.memory.usable
+    if not usable or needed > usable:
+        return {"overcommit_limit_state": "absent"}
+    if over.kbytes:
+        return {"overcommit_limit_kbytes": math.ceil(needed / 1024)}
+    return {"overcommit_limit_ratio": min(100, math.ceil(needed / usable * 100))}
+
+
+def overcommit_limit(state: State, shortage: Shortage) -> Finding | None:
+    """Strict accounting that refuses, or is about to refuse, what programs ask for."""
+    over = state.overcommit
+    used = ratio(over.committed, over.limit)
+    if over.mode != 2 or used is None or used < limit("overcommit_used"):
+        return None
+    source = "/proc/meminfo Committed_AS, CommitLimit; /proc/sys/vm/overcommit_memory"
+    free = "" if state.memory.available is None else f" although {size(state.memory.available)} is available"
+    return finding(
+        "overcommit_limit",
+        level("strong"),
+        f"Strict accounting has promised {size(over.committed)} of at most {size(over.limit)}, so programs are refused"
+        f" memory{free}.",
+        [
+            item("promised memory", over.committed, "bytes", source, over.limit),
+            item("share of the limit", used, "share", source, "overcommit_used"),
+            *shortage.evidence,
+        ],
+        settings=accounting_settings(state),
+        advice=f"{percent(used)} of the limit is promised; mode 2 refuses the rest.",
+        machine_only=state.container is not None,
+    )

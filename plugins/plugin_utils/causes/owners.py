@@ -1,0 +1,113 @@
+# Copyright: (c) 2026, linux_memory.oom contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Causes by owner: which kind of memory, or whose, fills a host that is short of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.evidence import finding, item
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.human import size
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.shortage import Shortage, confidence, dominance
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import State
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import limit
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import percent, ratio
+
+Finding = dict[str, Any]
+
+
+def _share(state: State, amount: float | None) -> float | None:
+    return ratio(amount, state.memory.total)
+
+
+def _owner(
+    state: State, shortage: Shortage, cause: str, name: str, threshold: str, said: str, advice: str | None = None
+) -> Finding | None:
+    """Return a finding where one kind of memory is large and memory is short. said is what follows its amount."""
+    amount = getattr(state.memory, name)
+    share = _share(state, amount)
+    if share is None or share < limit(threshold) or not shortage.matters:
+        return None
+    source = state.memory.source(name)
+    return finding(
+        cause,
+        confidence(shortage, dominance(state, amount)),
+        f"{state.subject} is short of memory while {size(amount)} ({percent(share)}) {said}.",
+        [
+            item(f"{name.replace('_', ' ')} memory", amount, "bytes", source),
+            item("share of all memory", share, "share", source, threshold),
+            *shortage.evidence,
+        ],
+        advice=advice,
+    )
+
+
+def kernel_memory(state: State, shortage: Shortage) -> Finding | None:
+    """Slab that cannot be reclaimed, kernel stacks, vmalloc and per-cpu data."""
+    said = "is held by the kernel itself and cannot be reclaimed"
+    found = _owner(state, shortage, "kernel_memory", "kernel", "kernel_share", said)
+    if found:
+        memory = state.memory
+        parts = (
+            ("of it unreclaimable slab", memory.slab_unreclaimable, "/proc/meminfo SUnreclaim"),
+            ("of it vmalloc areas", memory.vmalloc, "/proc/meminfo VmallocUsed"),
+            ("of it kernel stacks", memory.kernel_stack, "/proc/meminfo KernelStack"),
+            ("of it per-cpu data", memory.percpu, "/proc/meminfo Percpu"),
+            ("reclaimable slab, not counted here", memory.slab_reclaimable, "/proc/meminfo SReclaimable"),
+        )
+        found["evidence"] += [item(what, value, "bytes", source) for what, value, source in parts if value is not None]
+    return found
+
+
+def shared_memory(state: State, shortage: Shortage) -> Finding | None:
+    """tmpfs and shared segments; a kill does not give them back."""
+    said = "is shared memory or files in tmpfs, which no kill frees"
+    found = _owner(state, shortage, "shared_memory", "shmem", "shmem_share", said)
+    if found:
+        for mount, used, size_limit in state.storage.tmpfs[:3]:
+            found["evidence"].append(item(f"used in the tmpfs on {mount}", used, "bytes", "statvfs(3)", size_limit))
+    return found
+
+
+def page_tables(state: State, shortage: Shortage) -> Finding | None:
+    """Page tables of many processes that map much."""
+    said = "is page tables, the map and not the contents"
+    return _owner(state, shortage, "page_tables", "page_tables", "page_tables_share", said)
+
+
+def mlocked_memory(state: State, shortage: Shortage) -> Finding | None:
+    """Memory that programs have locked."""
+    said = "is locked by programs, out of reach of reclaim and swap"
+    return _owner(state, shortage, "mlocked_memory", "mlocked", "mlocked_share", said)
+
+
+def hugepages_reserved(state: State, shortage: Shortage) -> Finding | None:
+    """Huge pages that nobody uses, or a pool that leaves too little for the rest."""
+    memory = state.memory
+    unused = _share(state, memory.huge_unused)
+    if unused is not None and unused >= limit("hugepages_unused"):
+        fewer = None
+        if memory.huge_page and memory.huge_pages:
+            keep = max(0, int(memory.huge_pages - memory.huge_unused / memory.huge_page))
+            fewer = f"vm.nr_hugepages could fall from {memory.huge_pages:.0f} to {keep}."
+        said = "is huge pages that are reserved and used by nobody"
+        found = _owner(state, shortage, "hugepages_reserved", "huge_unused", "hugepages_unused", said, fewer)
+        if found:
+            # Nothing else can be said for pages that nobody uses, however small their part of what is held.
+            found["confidence"] = round(max(found["confidence"], confidence(shortage, 1, "possible", "likely")), 2)
+        return found
+    said = "is the huge page pool and what is left for all else does not suffice"
+    return _owner(state, shortage, "hugepages_reserved", "huge_pool", "hugepages_pool", said)
+
+
+def unaccounted_memory(state: State, shortage: Shortage) -> Finding | None:
+    """RAM that no counter owns."""
+    hint = "ZFS is mounted: its cache (ARC) is such memory, see zfs_arc_max." if state.storage.zfs else None
+    said = "belongs to no counter of the kernel: a leak, a driver or a balloon"
+    found = _owner(state, shortage, "unaccounted_memory", "unaccounted", "unaccounted_share", said, hint)
+    if found and state.memory.balloon:
+        balloon = item("of it the balloon", state.memory.balloon, "bytes", state.memory.source("balloon"))
+        found["evidence"].append(balloon)
+    return found

@@ -1,0 +1,304 @@
+# Copyright: (c) 2026, linux_memory.oom contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Causes in programs: one that grows, one that holds most, many of one name, or all of them together."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.causes.limits import unit_limits
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.evidence import finding, item
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.human import duration, size
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.shortage import Shortage, confidence, dominance, is_low
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import Group, State, Task
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import level, limit
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import percent, ratio, total
+
+Finding = dict[str, Any]
+
+
+def _whole(state: State) -> float | None:
+    """Return what programs can hold: usable RAM and the swap that is in use."""
+    usable = state.memory.usable
+    return None if not usable else usable + (state.swap.used or 0)
+
+
+def _programs(state: State) -> float | None:
+    """Return what programs do hold: anonymous and shared memory, and used swap."""
+    memory = state.memory
+    return None if memory.anon is None else memory.anon + (memory.shmem or 0) + (state.swap.used or 0)
+
+
+def _bounded(state: State, amount: float) -> float:
+    """Return amount, at most what all programs hold: RSS counts pages that are shared by a fork once for each."""
+    programs = _programs(state)
+    return amount if programs is None else min(amount, programs)
+
+
+def _owns_most(state: State, amount: float | None) -> bool:
+    return amount is not None and (ratio(_bounded(state, amount), _whole(state)) or 0) >= limit("owner_share")
+
+
+def _leaf_units(state: State) -> list[tuple[Group, float]]:
+    """Return the services, scopes and containers with what they hold, largest first; slices are sums of others."""
+    sized = [
+        (group, total(group.held, group.swap))
+        for group in state.groups
+        if group.container or (group.unit and not group.unit.endswith(".slice"))
+    ]
+    return sorted(((group, held) for group, held in sized if held is not None), key=lambda pair: -pair[1])
+
+
+def _ceiling(state: State, amount: float) -> float | None:
+    """Return the memory that one unit may have: usable RAM less what all others hold and less the usual reserve."""
+    memory = state.memory
+    if memory.usable is None or memory.held is None:
+        return None
+    in_ram = min(amount, memory.held)
+    room = memory.usable * (1 - limit("available_low")) - (memory.held - in_ram)
+    return room if room > 0 else None
+
+
+def _bounding(state: State, unit: str | None, amount: float) -> tuple[dict[str, Any], str | None]:
+    """Return the variables of cgroup_memory_limit for a unit, and the arithmetic in words."""
+    ceiling = _ceiling(state, amount)
+    if unit is None:
+        return {}, "Its unit is not known: run it as a service of its own to bound it."
+    if ceiling is None:
+        return {}, None
+    said = (
+        f"A limit of {size(ceiling)} for {unit} is memory less what all others hold and less a reserve of "
+        f"{percent(limit('available_low'))}."
+    )
+    return unit_limits(unit, ceiling), said
+
+
+def _most(
+    state: State,
+    shortage: Shortage,
+    cause: str,
+    said: str,
+    amount: float,
+    pieces: list[Finding],
+    settings: dict[str, Any],
+    advice: str | None,
+) -> Finding:
+    """Return the finding for an owner of most memory; said is what precedes its amount."""
+    share = ratio(amount, _whole(state))
+    return finding(
+        cause,
+        confidence(shortage, dominance(state, amount)),
+        f"{said} {size(amount)}, {percent(share)} of memory and used swap, and {_lower(state.subject)} is short of it.",
+        [*pieces, item("share of memory and used swap", share, "share", "computed", "owner_share"), *shortage.evidence],
+        settings=settings,
+        advice=advice,
+        machine_only=not settings,
+    )
+
+
+def _lower(subject: str) -> str:
+    return subject[:1].lower() + subject[1:]
+
+
+def _in_unit(task: Task) -> str:
+    return f" in {task.unit}" if task.unit else ""
+
+
+def runaway_process(state: State, shortage: Shortage) -> Finding | None:
+    """One process, or one unit that is no pool of workers, holds most of memory."""
+    if not shortage.matters:
+        return None
+    if state.tasks and _owns_most(state, state.tasks[0].size):
+        task = state.tasks[0]
+        amount = _bounded(state, task.size)
+        settings, advice = _bounding(state, task.unit, amount)
+        process = f"{task.name}{'' if task.pid is None else f' (PID {task.pid})'}"
+        pieces = [item(f"resident and swapped memory of {process}", amount, "bytes", f"/proc/{task.pid}/status")]
+        said = f"The process {process}{_in_unit(task)} holds"
+        return _most(state, shortage, "runaway_process", said, amount, pieces, settings, advice)
+    if too_many_workers(state, shortage):
+        return None
+    for group, held in _leaf_units(state)[:1]:
+        if _owns_most(state, held):
+            amount = _bounded(state, held)
+            settings, advice = _bounding(state, group.unit, amount)
+            pieces = [item(f"memory and swap of {group.name}", amount, "bytes", f"memory.stat of {group.path}")]
+            return _most(state, shortage, "runaway_process", f"{group.name} holds", amount, pieces, settings, advice)
+    return None
+
+
+def too_many_workers(state: State, shortage: Shortage) -> Finding | None:
+    """Many processes of one name together hold most of memory, and none of them alone."""
+    if not shortage.matters or (state.tasks and _owns_most(state, state.tasks[0].size)):
+        return None
+    pools = [pool for pool in state.pools if pool.count >= limit("many_workers") and _owns_most(state, pool.size)]
+    if not pools:
+        return None
+    pool = pools[0]
+    amount = _bounded(state, pool.size)
+    settings, limited = _bounding(state, pool.unit, amount)
+    ceiling = _ceiling(state, amount)
+    fewer = None if ceiling is None else max(1, math.floor(pool.count * min(1, ceiling / amount)))
+    advice = None if fewer is None else f"At their present size {fewer} of these {pool.count} workers fit."
+    pieces = [
+        item(f"resident and swapped memory of all {pool.name}", amount, "bytes", "/proc/PID/status"),
+        item(f"processes named {pool.name}", pool.count, "count", "/proc/PID/comm", "many_workers"),
+    ]
+    said = f"{pool.count} processes named {pool.name}{_in_unit(pool)} together hold"
+    both = " ".join(filter(None, (advice, limited))) or None
+    return _most(state, shortage, "too_many_workers", said, amount, pieces, settings, both)
+
+
+def _growing(state: State) -> str:
+    """Return the words for who is likely to grow: the largest process, which is a guess and said as one."""
+    if not state.tasks:
+        return ""
+    task = state.tasks[0]
+    return f"; the largest program is {task.name}{_in_unit(task)} with {size(task.size)}"
+
+
+def growth_settings(state: State) -> dict[str, Any]:
+    """Return the variables of swap_tuning for slow growth.
+
+    swap_tuning_swappiness: 100. swap_tuning_size: bytes of swap to add, the measured growth x swap_hours, at most the
+    size of RAM. swap_tuning_restart_units: the unit to restart at intervals, where it is known.
+    """
+    wanted = state.swap.growth * limit("swap_hours")
+    settings: dict[str, Any] = {
+        "swap_tuning_swappiness": 100,
+        "swap_tuning_size": int(min(wanted, state.memory.total or wanted)),
+    }
+    if state.tasks and state.tasks[0].unit:
+        settings["swap_tuning_restart_units"] = [state.tasks[0].unit]
+    return settings
+
+
+def anonymous_growth(state: State, shortage: Shortage) -> Finding | None:
+    """Swap fills while we look: seen only with a sample, and only once a good part of it is used."""
+    swap = state.swap
+    if not swap.growth or swap.seconds_until_full is None or swap.used_share is None:
+        return None
+    roomy = (ratio(state.memory.available, state.memory.usable) or 0) >= limit("available_roomy")
+    if swap.seconds_until_full > limit("swap_growth_horizon") or swap.used_share < limit("swap_growth_used") or roomy:
+        return None
+    settings = growth_settings(state)
+    urgency = 1 - swap.seconds_until_full / limit("swap_growth_horizon")
+    return finding(
+        "anonymous_growth",
+        confidence(shortage, urgency, "possible", "likely") if shortage.suffers else level("possible"),
+        f"Swap grows by {size(swap.growth)}/s and is full in {duration(swap.seconds_until_full)}{_growing(state)}.",
+        [
+            item("growth of used swap", swap.growth, "bytes_per_second", "/proc/swaps, two readings", 0),
+            item("time until swap is full", swap.seconds_until_full, "seconds", "computed", "swap_growth_horizon"),
+            item("swap used", swap.used_share, "share", "/proc/swaps", "swap_growth_used"),
+            *shortage.evidence,
+        ],
+        settings=settings,
+        advice=(
+            f"{size(settings['swap_tuning_size'])} more swap lasts {duration(limit('swap_hours'))} at this growth, or "
+            "is all that is sensible. The growth was measured over seconds: look again before you act."
+        ),
+        machine_only=state.container is not None,
+    )
+
+
+def _swap_in_goes_on(state: State) -> bool:
+    rates, some = state.rates, state.pressure.some
+    if rates is None or some is None or some < limit("pressure_some"):
+        return False
+    return rates.swap_in is not None and rates.swap_in >= limit("swap_in")
+
+
+def _code_is_reread(state: State) -> bool:
+    """Return whether programs wait for their own file pages: the shortage of a host without swap."""
+    rates, full = state.rates, state.pressure.full
+    if rates is None or full is None or full < limit("pressure_full"):
+        return False
+    return rates.major_faults is not None and rates.major_faults >= limit("major_faults")
+
+
+def _is_spread(state: State) -> bool | None:
+    """Return whether programs together hold most and none of them does; None where the programs are not known."""
+    programs, whole = _programs(state), _whole(state)
+    if programs is None or not whole or programs / whole < limit("spread_share"):
+        return False
+    if not state.tasks and not _leaf_units(state):
+        return None
+    largest = [state.tasks[0].size] if state.tasks else []
+    largest += [pool.size for pool in state.pools[:1]] + [held for _group, held in _leaf_units(state)[:1]]
+    return not any(_owns_most(state, amount) for amount in largest)
+
+
+def _undersized_evidence(state: State, shortage: Shortage) -> list[Finding]:
+    rates, memory = state.rates, state.memory
+    pieces = list(shortage.evidence)
+    if rates is not None:
+        measured = (
+            ("pages read back from swap", rates.swap_in, "pswpin", "swap_in"),
+            ("major page faults", rates.major_faults, "pgmajfault", "major_faults"),
+            ("anonymous pages faulted back soon after reclaim", rates.refault_anon, "workingset_refault_anon", None),
+            ("file pages faulted back soon after reclaim", rates.refault_file, "workingset_refault_file", None),
+            ("allocations that had to reclaim by themselves", rates.direct_reclaim, "allocstall", None),
+        )
+        for what, value, name, bound in measured:
+            if value is not None:
+                pieces.append(item(what, value, "per_second", f"/proc/vmstat {name}", bound))
+    if memory.anon is not None:
+        pieces.append(item("anonymous memory", memory.anon, "bytes", memory.source("anon")))
+    return pieces
+
+
+def undersized_memory(state: State, shortage: Shortage) -> Finding | None:
+    """Swap-in that goes on, code that is read again and again, or ordinary programs that together need too much."""
+    if not shortage.suffers:
+        return None
+    memory, swap = state.memory, state.swap
+    if _swap_in_goes_on(state):
+        sure = confidence(shortage, state.pressure.some / 100, "likely", "strong")
+        back = f"{state.rates.swap_in:.0f} pages/s"
+        said = f"{state.subject} keeps reading {back} back from swap, and programs wait for it"
+    elif _code_is_reread(state):
+        sure = confidence(shortage, state.pressure.full / 100, "likely", "strong")
+        said = f"{state.subject} has {state.rates.major_faults:.0f} major faults/s: programs wait for their own code"
+    else:
+        spread = _is_spread(state)
+        if spread is False:
+            return None
+        low, high = ("weak", "possible") if spread is None else ("even", "likely")
+        sure = confidence(shortage, dominance(state, _programs(state) or 0), low, high)
+        said = f"{state.subject} is short of memory and no single program is the reason"
+    demand = total(memory.held, swap.used)
+    amount = "" if demand is None else f"; they hold {size(demand)} of {size(memory.usable)} of memory, swap included"
+    pieces = _undersized_evidence(state, shortage)
+    if demand is not None:
+        source = "MemTotal - MemAvailable + used swap"
+        pieces.append(item("memory and swap in use", demand, "bytes", source, memory.usable))
+    return finding("undersized_memory", sure, said + amount + ".", pieces)
+
+
+def swap_exhausted(state: State, shortage: Shortage) -> Finding | None:
+    """Swap is full and memory is short too. Full swap with memory available is only where idle pages live."""
+    swap, memory = state.swap, state.memory
+    if swap.used_share is None or swap.used_share < limit("swap_full") or not shortage.suffers:
+        return None
+    settings = {}
+    if memory.total:
+        # As much again, at most RAM: more would only make the thrashing longer (swap buys time, it adds no memory).
+        settings = {"swap_tuning_size": int(min(swap.total, memory.total))}
+    low = is_low(memory.available, memory.usable)
+    left = f" and {size(memory.available)} of memory is available" if low else " and programs wait for memory"
+    return finding(
+        "swap_exhausted",
+        confidence(shortage, 1, "possible", "even"),
+        f"Swap is full ({size(swap.used)} of {size(swap.total)}){left}.",
+        [
+            item("swap used", swap.used, "bytes", "/proc/meminfo SwapTotal - SwapFree"),
+            item("share of swap that is used", swap.used_share, "share", "/proc/meminfo", "swap_full"),
+            *shortage.evidence,
+        ],
+        settings=settings,
+        machine_only=state.container is not None,
+    )

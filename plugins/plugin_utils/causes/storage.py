@@ -1,0 +1,171 @@
+# Copyright: (c) 2026, linux_memory.oom contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Causes in storage: dirty pages that wait for it, and devices that fail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.evidence import finding, item
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.human import duration, size
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.shortage import Shortage, is_low
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import Group, State
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import level, limit
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import percent, ratio
+
+Finding = dict[str, Any]
+
+
+def throttle_settings(state: State) -> dict[str, Any]:
+    """Return the variables of dirty_throttle: what the busiest disk writes in a bounded time, as bytes.
+
+    dirty_throttle_dirty_bytes: measured write rate (bytes per second) x dirty_seconds, never above the limit in force
+    nor below dirty_bytes_floor. dirty_throttle_dirty_background_bytes: half of it. {} without a measured rate.
+    """
+    rate = state.writeback.write_rate
+    if not rate:
+        return {}
+    proposed = rate * limit("dirty_seconds")
+    if state.writeback.limit:
+        proposed = min(proposed, state.writeback.limit)
+    proposed = int(max(proposed, limit("dirty_bytes_floor")))
+    return {
+        "dirty_throttle_dirty_bytes": proposed,
+        "dirty_throttle_dirty_background_bytes": int(proposed * limit("dirty_background")),
+    }
+
+
+def _arithmetic(state: State, settings: dict[str, Any]) -> str | None:
+    if not settings:
+        return "Sample for some seconds while the writers run to have the limit computed from the write rate."
+    return (
+        f"{size(settings['dirty_throttle_dirty_bytes'])} is {limit('dirty_seconds'):.0f} s of the "
+        f"{size(state.writeback.write_rate)}/s that {state.writeback.slowest} wrote in the sample, within the bounds."
+    )
+
+
+def _flushing_stopped(state: State) -> str | None:
+    memory = state.memory
+    if memory.writeback is None or (ratio(memory.writeback, memory.undrained) or 0) >= limit("flushing_stopped"):
+        return None
+    said = "Almost nothing is under writeback: flushing itself does not work, look at the kernel and the file system."
+    return said + (" The multi-generational LRU is on, which kernels 6.7 and 6.8 got wrong." if state.lru_gen else "")
+
+
+def _dirty_evidence(state: State) -> list[Finding]:
+    memory, writeback = state.memory, state.writeback
+    source = memory.source("undrained")
+    pieces = [
+        item("dirty and writeback", memory.undrained, "bytes", source, writeback.throttled_at),
+        item("share of all memory", ratio(memory.undrained, memory.total), "share", source, "dirty_share"),
+    ]
+    share = ratio(memory.undrained, memory.file)
+    if share is not None:
+        pieces.append(item("share of the page cache", share, "share", memory.source("file"), "dirty_of_file"))
+    if writeback.write_rate:
+        drain = memory.undrained / writeback.write_rate
+        said = f"time to write it to {writeback.slowest}"
+        pieces.append(item(said, drain, "seconds", "/proc/diskstats", "dirty_drain"))
+    if state.pressure_io.some is not None:
+        waited = state.pressure_io.some
+        said = "time in which a task waited for io"
+        pieces.append(item(said, waited, "percent", "/proc/pressure/io some", "pressure_io"))
+    return pieces
+
+
+def _host_dirty(state: State, shortage: Shortage) -> Finding | None:
+    memory, writeback = state.memory, state.writeback
+    if memory.undrained is None or not memory.total:
+        return None
+    share = memory.undrained / memory.total
+    throttled = writeback.throttled_at is not None and memory.undrained >= writeback.throttled_at
+    most = (ratio(memory.undrained, memory.file) or 0) >= limit("dirty_of_file")
+    if share < limit("dirty_share") or not (throttled or most):
+        return None
+    # MemAvailable takes dirty pages for reclaimable at once, which they are not.
+    clean = None if memory.available is None else memory.available - memory.undrained
+    settings = throttle_settings(state)
+    where = f" for {writeback.slowest}" if writeback.slowest else ""
+    amount = f"{size(memory.undrained)} ({percent(share)} of memory)"
+    common = {
+        "settings": settings,
+        "advice": " ".join(filter(None, (_flushing_stopped(state), _arithmetic(state, settings)))),
+        "machine_only": state.container is not None,
+    }
+    if shortage.suffers or (clean is not None and is_low(max(0, clean), memory.usable)):
+        span = limit("dirty_share_full") - limit("dirty_share")
+        start, end = level("likely"), level("certain")
+        sure = start + (end - start) * min(1, (share - limit("dirty_share")) / span)
+        said = f"{state.subject} waits{where} to write {amount} of dirty pages, which cannot be freed before."
+        return finding("dirty_pages", sure, said, [*_dirty_evidence(state), *shortage.evidence], **common)
+    drain = ratio(memory.undrained, writeback.write_rate)
+    waiting = state.pressure_io.some
+    if throttled and drain and drain >= limit("dirty_drain") and waiting and waiting >= limit("pressure_io"):
+        said = (
+            f"{state.subject} has memory, but writers wait for storage: {amount} of dirty pages would take "
+            f"{duration(drain)} to write{where}."
+        )
+        return finding("dirty_pages", level("possible"), said, _dirty_evidence(state), **common)
+    return None
+
+
+def _is_at_limit(group: Group) -> bool:
+    return bool(group.ooms or group.kills) or (ratio(group.current, group.max) or 0) >= limit("cgroup_near")
+
+
+def _group_dirty(state: State) -> Finding | None:
+    """A cgroup whose own limit is full of dirty pages: on v1 nothing throttles its writers before."""
+    filled = [
+        group
+        for group in state.groups
+        if group.max and _is_at_limit(group) and (ratio(group.undrained, group.max) or 0) >= limit("cgroup_dirty")
+    ]
+    if not filled:
+        return None
+    group = max(filled, key=lambda each: each.undrained / each.max)
+    share = min(1.0, group.undrained / group.max)
+    settings = throttle_settings(state)
+    reason = "cgroup v1 has no dirty limit of its own per cgroup. " if state.cgroup_version == "v1" else ""
+    return finding(
+        "dirty_pages",
+        level("strong"),
+        f"{percent(share)} of the limit of {group.name} ({size(group.max)}) is dirty pages that wait for storage.",
+        [
+            item(f"dirty and writeback of {group.name}", group.undrained, "bytes", f"memory.stat of {group.path}"),
+            item("share of its limit", share, "share", f"memory.stat, memory.max of {group.path}", "cgroup_dirty"),
+            item("times it met its limit", group.ooms or group.kills or 0, "count", f"memory.events of {group.path}"),
+        ],
+        settings=settings,
+        advice=reason + (_arithmetic(state, settings) or ""),
+        machine_only=state.container is not None,
+    )
+
+
+def dirty_pages(state: State, shortage: Shortage) -> Finding | None:
+    """Storage is slower than the writers, for the host or for a cgroup at its own limit."""
+    found = [each for each in (_host_dirty(state, shortage), _group_dirty(state)) if each]
+    return max(found, key=lambda each: each["confidence"], default=None)
+
+
+def storage_fault(state: State, shortage: Shortage) -> Finding | None:
+    """A device is failing or degraded. It is told on any host; it is sure as a cause only where writes pile up."""
+    faults, suspicions = state.storage.faults, state.storage.suspicions
+    if not faults and not suspicions:
+        return None
+    piling = (state.memory.undrained or 0) >= (state.writeback.throttled_at or float("inf"))
+    waiting = (state.pressure_io.some or 0) >= limit("pressure_io")
+    if faults:
+        sure = level("strong") if piling or (waiting and shortage.suffers) else level("even")
+    else:
+        sure = level("even") if piling or waiting else level("possible")
+    told = [*faults, *suspicions]
+    more = f", and {len(told) - 1} more" if len(told) > 1 else ""
+    first = told[0][0]
+    return finding(
+        "storage_fault",
+        sure,
+        f"Storage needs a look: {first}{more}.",
+        [item(said, value, "text", source) for said, value, source in told],
+    )

@@ -1,0 +1,232 @@
+# Copyright: (c) 2026, linux_memory.oom contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the causes look at: a typed view of one moment of one host, whether read from facts or from an OOM report.
+
+All sizes are bytes, all times seconds, all rates per second, all pressures percent. None means: not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Memory:
+    """RAM by owner. The owners do not overlap, except that mlocked pages are anonymous or file pages too.
+
+    total is all RAM, usable is total less the huge page pool, which ordinary memory never gets. file is page cache
+    without shared memory. unaccounted is the RAM that no counter owns. sources says where each value was read.
+    """
+
+    total: float | None = None
+    free: float | None = None
+    available: float | None = None
+    anon: float | None = None
+    file: float | None = None
+    shmem: float | None = None
+    slab_reclaimable: float | None = None
+    slab_unreclaimable: float | None = None
+    kernel_stack: float | None = None
+    vmalloc: float | None = None
+    percpu: float | None = None
+    page_tables: float | None = None
+    mlocked: float | None = None
+    huge_pool: float | None = None
+    huge_unused: float | None = None
+    huge_page: float | None = None
+    huge_pages: float | None = None
+    dirty: float | None = None
+    writeback: float | None = None
+    unaccounted: float | None = None
+    balloon: float | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def usable(self) -> float | None:
+        """Return RAM that ordinary pages can have: all but the huge page pool."""
+        return None if self.total is None else max(0, self.total - (self.huge_pool or 0))
+
+    @property
+    def held(self) -> float | None:
+        """Return usable RAM that is not available: what somebody holds."""
+        if self.usable is None or self.available is None:
+            return None
+        return max(0, self.usable - self.available)
+
+    @property
+    def undrained(self) -> float | None:
+        """Return dirty and writeback together: what storage must accept before it can be dropped."""
+        return None if self.dirty is None else self.dirty + (self.writeback or 0)
+
+    @property
+    def kernel(self) -> float | None:
+        """Return unreclaimable slab, per-cpu data, and the larger of vmalloc and kernel stacks (most stacks are
+        vmalloc areas, so that their sum would count them twice)."""
+        if self.slab_unreclaimable is None:
+            return None
+        return self.slab_unreclaimable + (self.percpu or 0) + max(self.vmalloc or 0, self.kernel_stack or 0)
+
+    def source(self, name: str) -> str:
+        """Return where the value of that name was read."""
+        return self.sources.get(name, "")
+
+
+@dataclass(frozen=True)
+class Swap:
+    """Swap space; growth is bytes per second over the sample, None without one."""
+
+    total: float | None = None
+    free: float | None = None
+    swappiness: float | None = None
+    growth: float | None = None
+    seconds_until_full: float | None = None
+
+    @property
+    def used(self) -> float | None:
+        """Return used swap in bytes."""
+        return None if self.total is None or self.free is None else max(0, self.total - self.free)
+
+    @property
+    def used_share(self) -> float | None:
+        """Return used swap as a share, None without swap."""
+        return self.used / self.total if self.total and self.used is not None else None
+
+
+@dataclass(frozen=True)
+class Pressure:
+    """The strongest of the last ten seconds, the last minute and the sample, in percent."""
+
+    some: float | None = None
+    full: float | None = None
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Events per second over the sample."""
+
+    swap_in: float | None = None
+    swap_out: float | None = None
+    major_faults: float | None = None
+    refault_anon: float | None = None
+    refault_file: float | None = None
+    direct_reclaim: float | None = None
+    kills: float | None = None
+
+
+@dataclass(frozen=True)
+class Writeback:
+    """The dirty limits in force, and what writers did to storage in the sample."""
+
+    limit: float | None = None
+    background: float | None = None
+    write_rate: float | None = None
+    slowest: str | None = None
+
+    @property
+    def throttled_at(self) -> float | None:
+        """Return where the kernel starts to hold writers back (mm/page-writeback.c dirty_freerun_ceiling)."""
+        return None if self.limit is None else (self.limit + (self.background or 0)) / 2
+
+
+@dataclass(frozen=True)
+class Storage:
+    """What is wrong with storage, each as one sentence, and where that was read."""
+
+    faults: tuple[tuple[str, str, str], ...] = ()
+    suspicions: tuple[tuple[str, str, str], ...] = ()
+    zfs: bool = False
+    tmpfs: tuple[tuple[str, float, float | None], ...] = ()
+
+
+@dataclass(frozen=True)
+class Group:
+    """One cgroup."""
+
+    path: str
+    unit: str | None = None
+    container: bool = False
+    current: float | None = None
+    peak: float | None = None
+    high: float | None = None
+    max: float | None = None
+    swap: float | None = None
+    anon: float | None = None
+    shmem: float | None = None
+    kernel: float | None = None
+    dirty: float | None = None
+    writeback: float | None = None
+    ooms: float | None = None
+    kills: float | None = None
+    throttled: float | None = None
+    processes: float | None = None
+    pressure: Pressure = Pressure()
+
+    @property
+    def name(self) -> str:
+        """Return what a person calls it."""
+        return self.unit or ("this container" if self.path == "/" else self.path)
+
+    @property
+    def held(self) -> float | None:
+        """Return what reclaim cannot take without swap."""
+        if self.anon is None:
+            return None
+        return self.anon + (self.shmem or 0) + (self.kernel or 0)
+
+    @property
+    def undrained(self) -> float | None:
+        """Return dirty and writeback together."""
+        return None if self.dirty is None else self.dirty + (self.writeback or 0)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One process, or all processes of one name (count > 1). size is resident without file pages, plus swap."""
+
+    name: str
+    size: float
+    count: int = 1
+    pid: int | None = None
+    unit: str | None = None
+
+
+@dataclass(frozen=True)
+class Overcommit:
+    """Promised memory."""
+
+    mode: float | None = None
+    ratio: float | None = None
+    kbytes: float | None = None
+    limit: float | None = None
+    committed: float | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """One moment of one host. origin is "facts" or "report"; subject is how a sentence begins to speak of it."""
+
+    origin: str = "facts"
+    subject: str = "This host"
+    container: str | None = None
+    memory: Memory = Memory()
+    swap: Swap = Swap()
+    pressure: Pressure = Pressure()
+    pressure_io: Pressure = Pressure()
+    pressure_measured: bool = False
+    rates: Rates | None = None
+    writeback: Writeback = Writeback()
+    storage: Storage = Storage()
+    cgroup_version: str | None = None
+    groups: tuple[Group, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    pools: tuple[Task, ...] = ()
+    tasks_read: bool = False
+    overcommit: Overcommit = Overcommit()
+    kills_since_boot: float | None = None
+    lru_gen: bool | None = None
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+    report: Mapping[str, Any] | None = None
