@@ -150,6 +150,11 @@ def visible(entries):
     return [entry for entry in entries if index.find(entry["mount"]) is entry]
 
 
+def reachable(tree):
+    """Return the visible mounts of the host, computed once."""
+    return tree.once("mounts.reachable", lambda: visible(mounts(tree)))
+
+
 def mount_of(entries, path):
     """Return the mount (of the list that mounts() gives) that an absolute path lies on, or None."""
     return _Index(entries).find(path)

@@ -16,7 +16,7 @@ import re
 
 from ansible_collections.linux_memory.oom.plugins.module_utils.blockdev import blocks
 from ansible_collections.linux_memory.oom.plugins.module_utils.meminfo import meminfo
-from ansible_collections.linux_memory.oom.plugins.module_utils.mounts import mounts, visible
+from ansible_collections.linux_memory.oom.plugins.module_utils.mounts import reachable
 from ansible_collections.linux_memory.oom.plugins.module_utils.system import page_size, vm_setting
 from ansible_collections.linux_memory.oom.plugins.module_utils.vmstat import vmstat
 
@@ -164,7 +164,7 @@ def _mounts_by_device(tree):
     known = blocks(tree)
     backing = {}
     found = {}
-    for entry in visible(mounts(tree)):
+    for entry in reachable(tree):
         number = entry["device"]
         if number is None:
             continue
