@@ -109,7 +109,7 @@ class Blocks:
         return self._where[name]
 
     def _find_directory(self, name):
-        if not name or "/" in name or name in (".", ".."):
+        if not name or "/" in name or "\0" in name or name in (".", ".."):
             return None
         for parent in ("/sys/class/block", "/sys/block"):
             if self.tree.is_dir(os.path.join(parent, name)):
@@ -135,7 +135,7 @@ class Blocks:
 
     def name(self, number):
         """Return the name of the device with a number such as "8:1", or None."""
-        target = self.tree.link("/sys/dev/block/%s" % number)
+        target = self.tree.link("/sys/dev/block/%s" % number) if re.match(r"[0-9]+:[0-9]+$", number) else None
         if target:
             return os.path.basename(target)
         if self._numbers is None:
@@ -210,7 +210,7 @@ class Blocks:
         tag, _equals, value = source.partition("=")
         if tag in _TAGS:
             source = "/dev/disk/%s/%s" % (_TAGS[tag], value.strip('"'))
-        if not source.startswith("/dev/"):
+        if not source.startswith("/dev/") or "\0" in source:
             return None
         return self._of_node(source) or self._of_link(source) or self._of_mapper(source)
 
@@ -296,7 +296,9 @@ class Blocks:
     def _of_file(self, path, depth):
         # A path that is not there belongs to another mount namespace, the host's seen from a container. A copied tree
         # does not hold the files.
-        if not path or not path.startswith("/") or depth >= _DEPTH or (self.tree.live and not self.tree.exists(path)):
+        if not path or not path.startswith("/") or "\0" in path or depth >= _DEPTH:
+            return []
+        if self.tree.live and not self.tree.exists(path):
             return []
         entry = mount_of(mounts(self.tree), os.path.realpath(path) if self.tree.live else path)
         return self.devices_of_mount(entry, depth) if entry else []

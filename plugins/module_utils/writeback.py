@@ -199,17 +199,21 @@ def _devices(tree):
         tree.missing("writeback.devices", "/sys/class/bdi: does not exist or is empty")
         return []
     mounted = _mounts_by_device(tree)
-    found = [_device(tree, number, mounted.get(number, [])) for number in names]
-    return [device for device in found if device["mounts"] or not _IDLE.match(device["name"])]
+    named = [(number, _name(tree, number, mounted.get(number, []))) for number in names]
+    return [
+        _device(tree, number, name, mounted.get(number, []))
+        for number, name in named
+        if number in mounted or not _IDLE.match(name)
+    ]
 
 
-def _device(tree, number, entries):
+def _device(tree, number, name, entries):
     where = "/sys/class/bdi/%s/" % number
     read_ahead = tree.integer(where + "read_ahead_kb")
     strict = tree.integer(where + "strict_limit")
     result = {
         "device": number,
-        "name": _name(tree, number, entries),
+        "name": name,
         "mounts": sorted({entry["mount"] for entry in entries}),
         "strict_limit": None if strict is None else strict == 1,
         "read_ahead": None if read_ahead is None else read_ahead * 1024,
