@@ -86,6 +86,11 @@ def _missing(state: State) -> list[Finding]:
     ]
 
 
+def _largest(state: State) -> list[Finding]:
+    """Return the largest program, where little memory is left and nobody suffers."""
+    return [item(f"largest program, {task.name}", task.size, "bytes", "/proc/PID/status") for task in state.tasks[:1]]
+
+
 def _healthy(state: State, shortage: Shortage) -> Finding:
     """Return the verdict none, with the headroom, and how far the reading carries."""
     memory = state.memory
@@ -99,6 +104,7 @@ def _healthy(state: State, shortage: Shortage) -> Finding:
         sure = level("likely")
         said = f"{state.subject} has little memory left ({room}), but nothing waits for it."
         advice = "Watch it: one more program of ordinary size does not fit."
+        evidence += _largest(state)
     if state.kills_since_boot:
         sure = min(sure, level("likely"))
         kills = state.kills_since_boot
@@ -125,8 +131,7 @@ def findings_of(state: State) -> list[Finding]:
     shortage = judge(state)
     found = [each for each in (find(state, shortage) for find in JUDGES) if each]
     found.sort(key=lambda each: -each["confidence"])
-    supported = bool(found) and found[0]["confidence"] >= level("possible")
-    if supported or (found and not shortage.suffers):
+    if found and found[0]["confidence"] >= level("possible"):
         return found
     if shortage.suffers or state.memory.available is None:
         return [_unexplained(state, shortage, found), *found]

@@ -21,6 +21,7 @@ from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import (
     Task,
 )
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import (
+    PERCENT,
     at,
     flag,
     mapping,
@@ -30,6 +31,9 @@ from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import (
     text,
     total,
 )
+
+# Of the page cache, what MemAvailable would roughly count (Documentation/filesystems/proc.rst MemAvailable).
+HALF = 0.5
 
 _SOURCES = {
     "total": "/proc/meminfo MemTotal",
@@ -82,7 +86,7 @@ def _estimated_available(known: Mapping[str, float]) -> float | None:
     """Return MemAvailable for kernels before 3.14, which lack it: free memory and half of the page cache."""
     if "mem_free" not in known or "inactive_file" not in known:
         return None
-    return known["mem_free"] + (known.get("active_file", 0) + known["inactive_file"]) / 2
+    return known["mem_free"] + (known.get("active_file", 0) + known["inactive_file"]) * HALF
 
 
 def memory_of(meminfo: Any) -> Memory:
@@ -146,7 +150,7 @@ def pressure_of(facts: Any) -> Pressure:
     def strongest(kind: str) -> float | None:
         share = number(at(facts, kind, "share"))
         recent = [number(at(facts, kind, "avg10")), number(at(facts, kind, "avg60"))]
-        recent.append(None if share is None else share * 100)
+        recent.append(None if share is None else share * PERCENT)
         return max((value for value in recent if value is not None), default=None)
 
     return Pressure(some=strongest("some"), full=strongest("full"))

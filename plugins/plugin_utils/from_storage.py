@@ -30,16 +30,18 @@ def _first(*values: Any) -> float | None:
 def writeback_of(facts: Mapping[str, Any]) -> Writeback:
     """Return the limits in force and the write rate of the disk that is busiest with writing."""
     writeback, vmstat = facts.get("writeback"), facts.get("vmstat")
-    busiest: tuple[float, float, str] | None = None
+    busiest: tuple[float, float | None, str | None] = (0, None, None)
     for name, disk in _disks(facts.get("storage")):
         rate = number(disk.get("write_rate"))
         if rate:
-            busiest = max(busiest or (0, 0, ""), (number(disk.get("utilisation")) or 0, rate, name))
+            busy = number(disk.get("utilisation")) or 0
+            busiest = (busy, rate, name) if busiest[1] is None or (busy, rate) > busiest[:-1] else busiest
+    _busy, rate_of_busiest, name_of_busiest = busiest
     return Writeback(
         limit=_first(at(writeback, "dirty_threshold"), at(vmstat, "dirty_threshold")),
         background=_first(at(writeback, "dirty_background_threshold"), at(vmstat, "dirty_background_threshold")),
-        write_rate=busiest[1] if busiest else None,
-        slowest=busiest[2] if busiest else None,
+        write_rate=rate_of_busiest,
+        slowest=name_of_busiest,
     )
 
 

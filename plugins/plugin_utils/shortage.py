@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, auto
 from typing import Any
 
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.evidence import item
@@ -17,13 +17,17 @@ from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import rat
 
 
 class Level(IntEnum):
-    """How short memory is. TIGHT: little is available and yet nobody waits for memory."""
+    """How short memory is.
 
-    UNKNOWN = 0
-    FINE = 1
-    TIGHT = 2
-    SHORT = 3
-    CRITICAL = 4
+    TIGHT: little is available and yet nobody waits for memory, as on a database's host that is sized to the brim. It is
+    no shortage: its owners are not named, the verdict none says that little is left.
+    """
+
+    UNKNOWN = auto()
+    FINE = auto()
+    TIGHT = auto()
+    SHORT = auto()
+    CRITICAL = auto()
 
 
 @dataclass(frozen=True)
@@ -34,13 +38,8 @@ class Shortage:
     evidence: tuple[dict[str, Any], ...]
 
     @property
-    def matters(self) -> bool:
-        """Return whether a large owner of memory is worth naming."""
-        return self.level >= Level.TIGHT
-
-    @property
     def suffers(self) -> bool:
-        """Return whether programs of the host suffer, so that a cause is owed."""
+        """Return whether memory is short, so that a cause is owed and a large owner of memory is worth naming."""
         return self.level >= Level.SHORT
 
 
@@ -107,11 +106,10 @@ def _evidence(state: State):
         yield item("processes killed in the sample", state.rates.kills, "per_second", "/proc/vmstat oom_kill", 0)
 
 
-def confidence(shortage: Shortage, position: float, low: str = "possible", high: str = "strong") -> float:
-    """Return a confidence between two words, by a position of 0 to 1; where memory is merely tight at most weak."""
+def confidence(position: float, low: str = "possible", high: str = "strong") -> float:
+    """Return a confidence between two words, by a position of 0 to 1."""
     start, end = level(low), level(high)
-    value = start + (end - start) * max(0.0, min(1.0, position))
-    return min(value, level("weak")) if shortage.level <= Level.TIGHT else value
+    return start + (end - start) * max(0.0, min(1.0, position))
 
 
 def dominance(state: State, amount: float) -> float:

@@ -21,6 +21,9 @@ LARGEST = 1 << 64
 LONGEST_NUMBER = 32
 LONGEST_TEXT = 120
 
+PERCENT = 100
+KIB = 1024
+
 
 def number(value: Any) -> float | int | None:
     """Return a finite number of at least 0 and at most LARGEST, read from a number or from its text, else None."""
@@ -87,4 +90,4 @@ def ratio(part: float | None, whole: float | None) -> float | None:
 
 def percent(share: float) -> str:
     """Return a share of 0 to 1 as "12 %"."""
-    return human.percent(share * 100)
+    return human.percent(share * PERCENT)

@@ -14,9 +14,14 @@ from ansible_collections.linux_memory.oom.plugins.plugin_utils.human import size
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.shortage import Level, Shortage
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import Group, State
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import level, limit
-from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import percent, ratio
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import KIB, PERCENT, percent, ratio
 
 Finding = dict[str, Any]
+
+# vm.overcommit_memory: refuse what exceeds CommitLimit (Documentation/mm/overcommit-accounting.rst).
+STRICT = 2
+# Evidence is for a person: of many cgroups at their limits the first few are shown.
+SHOWN = 3
 
 
 def unit_limits(unit: str, ceiling: float) -> dict[str, Any]:
@@ -143,7 +148,7 @@ def cgroup_limit(state: State, shortage: Shortage) -> Finding | None:
         "cgroup_limit",
         weights[group.path][0],
         _cgroup_summary(group, len(met) - 1, state, shortage),
-        [piece for each in met[:3] for piece in _group_evidence(each)] + list(shortage.evidence),
+        [piece for each in met[:SHOWN] for piece in _group_evidence(each)] + list(shortage.evidence),
         settings=unit_limits(group.unit, raised) if raised is not None else {},
         advice=advice,
         machine_only=group.unit is None,
@@ -162,15 +167,15 @@ def accounting_settings(state: State) -> dict[str, Any]:
     if not usable or needed > usable:
         return {"overcommit_limit_state": "absent"}
     if over.kbytes:
-        return {"overcommit_limit_kbytes": math.ceil(needed / 1024)}
-    return {"overcommit_limit_ratio": min(100, math.ceil(needed / usable * 100))}
+        return {"overcommit_limit_kbytes": math.ceil(needed / KIB)}
+    return {"overcommit_limit_ratio": min(PERCENT, math.ceil(needed / usable * PERCENT))}
 
 
 def overcommit_limit(state: State, shortage: Shortage) -> Finding | None:
     """Strict accounting that refuses, or is about to refuse, what programs ask for."""
     over = state.overcommit
     used = ratio(over.committed, over.limit)
-    if over.mode != 2 or used is None or used < limit("overcommit_used"):
+    if over.mode != STRICT or used is None or used < limit("overcommit_used"):
         return None
     source = "/proc/meminfo Committed_AS, CommitLimit; /proc/sys/vm/overcommit_memory"
     free = "" if state.memory.available is None else f" although {size(state.memory.available)} is available"

@@ -17,6 +17,9 @@ from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import per
 
 Finding = dict[str, Any]
 
+# Evidence is for a person: of many tmpfs mounts the largest few are shown.
+SHOWN = 3
+
 
 def _share(state: State, amount: float | None) -> float | None:
     return ratio(amount, state.memory.total)
@@ -28,12 +31,12 @@ def _owner(
     """Return a finding where one kind of memory is large and memory is short. said is what follows its amount."""
     amount = getattr(state.memory, name)
     share = _share(state, amount)
-    if share is None or share < limit(threshold) or not shortage.matters:
+    if share is None or share < limit(threshold) or not shortage.suffers:
         return None
     source = state.memory.source(name)
     return finding(
         cause,
-        confidence(shortage, dominance(state, amount)),
+        confidence(dominance(state, amount)),
         f"{state.subject} is short of memory while {size(amount)} ({percent(share)}) {said}.",
         [
             item(f"{name.replace('_', ' ')} memory", amount, "bytes", source),
@@ -66,7 +69,7 @@ def shared_memory(state: State, shortage: Shortage) -> Finding | None:
     said = "is shared memory or files in tmpfs, which no kill frees"
     found = _owner(state, shortage, "shared_memory", "shmem", "shmem_share", said)
     if found:
-        for mount, used, size_limit in state.storage.tmpfs[:3]:
+        for mount, used, size_limit in state.storage.tmpfs[:SHOWN]:
             found["evidence"].append(item(f"used in the tmpfs on {mount}", used, "bytes", "statvfs(3)", size_limit))
     return found
 
@@ -96,7 +99,7 @@ def hugepages_reserved(state: State, shortage: Shortage) -> Finding | None:
         found = _owner(state, shortage, "hugepages_reserved", "huge_unused", "hugepages_unused", said, fewer)
         if found:
             # Nothing else can be said for pages that nobody uses, however small their part of what is held.
-            found["confidence"] = round(max(found["confidence"], confidence(shortage, 1, "possible", "likely")), 2)
+            found["confidence"] = round(max(found["confidence"], confidence(1, "possible", "likely")), 2)
         return found
     said = "is the huge page pool and what is left for all else does not suffice"
     return _owner(state, shortage, "hugepages_reserved", "huge_pool", "hugepages_pool", said)

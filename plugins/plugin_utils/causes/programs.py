@@ -15,9 +15,12 @@ from ansible_collections.linux_memory.oom.plugins.plugin_utils.human import dura
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.shortage import Shortage, confidence, dominance, is_low
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import Group, State, Task
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import level, limit
-from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import percent, ratio, total
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import PERCENT, percent, ratio, total
 
 Finding = dict[str, Any]
+
+# The article's value for memory that grows slowly (section 2); every kernel takes it, newer ones up to 200.
+SWAPPINESS = 100
 
 
 def _whole(state: State) -> float | None:
@@ -90,7 +93,7 @@ def _most(
     share = ratio(amount, _whole(state))
     return finding(
         cause,
-        confidence(shortage, dominance(state, amount)),
+        confidence(dominance(state, amount)),
         f"{said} {size(amount)}, {percent(share)} of memory and used swap, and {_lower(state.subject)} is short of it.",
         [*pieces, item("share of memory and used swap", share, "share", "computed", "owner_share"), *shortage.evidence],
         settings=settings,
@@ -109,7 +112,7 @@ def _in_unit(task: Task) -> str:
 
 def runaway_process(state: State, shortage: Shortage) -> Finding | None:
     """One process, or one unit that is no pool of workers, holds most of memory."""
-    if not shortage.matters:
+    if not shortage.suffers:
         return None
     if state.tasks and _owns_most(state, state.tasks[0].size):
         task = state.tasks[0]
@@ -132,7 +135,7 @@ def runaway_process(state: State, shortage: Shortage) -> Finding | None:
 
 def too_many_workers(state: State, shortage: Shortage) -> Finding | None:
     """Many processes of one name together hold most of memory, and none of them alone."""
-    if not shortage.matters or (state.tasks and _owns_most(state, state.tasks[0].size)):
+    if not shortage.suffers or (state.tasks and _owns_most(state, state.tasks[0].size)):
         return None
     pools = [pool for pool in state.pools if pool.count >= limit("many_workers") and _owns_most(state, pool.size)]
     if not pools:
@@ -168,7 +171,7 @@ def growth_settings(state: State) -> dict[str, Any]:
     """
     wanted = state.swap.growth * limit("swap_hours")
     settings: dict[str, Any] = {
-        "swap_tuning_swappiness": 100,
+        "swap_tuning_swappiness": SWAPPINESS,
         "swap_tuning_size": int(min(wanted, state.memory.total or wanted)),
     }
     if state.tasks and state.tasks[0].unit:
@@ -188,7 +191,7 @@ def anonymous_growth(state: State, shortage: Shortage) -> Finding | None:
     urgency = 1 - swap.seconds_until_full / limit("swap_growth_horizon")
     return finding(
         "anonymous_growth",
-        confidence(shortage, urgency, "possible", "likely") if shortage.suffers else level("possible"),
+        confidence(urgency, "possible", "likely") if shortage.suffers else level("possible"),
         f"Swap grows by {size(swap.growth)}/s and is full in {duration(swap.seconds_until_full)}{_growing(state)}.",
         [
             item("growth of used swap", swap.growth, "bytes_per_second", "/proc/swaps, two readings", 0),
@@ -257,18 +260,18 @@ def undersized_memory(state: State, shortage: Shortage) -> Finding | None:
         return None
     memory, swap = state.memory, state.swap
     if _swap_in_goes_on(state):
-        sure = confidence(shortage, state.pressure.some / 100, "likely", "strong")
+        sure = confidence(state.pressure.some / PERCENT, "likely", "strong")
         back = f"{state.rates.swap_in:.0f} pages/s"
         said = f"{state.subject} keeps reading {back} back from swap, and programs wait for it"
     elif _code_is_reread(state):
-        sure = confidence(shortage, state.pressure.full / 100, "likely", "strong")
+        sure = confidence(state.pressure.full / PERCENT, "likely", "strong")
         said = f"{state.subject} has {state.rates.major_faults:.0f} major faults/s: programs wait for their own code"
     else:
         spread = _is_spread(state)
         if spread is False:
             return None
-        low, high = ("weak", "possible") if spread is None else ("even", "likely")
-        sure = confidence(shortage, dominance(state, _programs(state) or 0), low, high)
+        low, high = ("weak", "possible") if spread is None else ("possible", "even")
+        sure = confidence(dominance(state, _programs(state) or 0), low, high)
         said = f"{state.subject} is short of memory and no single program is the reason"
     demand = total(memory.held, swap.used)
     amount = "" if demand is None else f"; they hold {size(demand)} of {size(memory.usable)} of memory, swap included"
@@ -292,7 +295,7 @@ def swap_exhausted(state: State, shortage: Shortage) -> Finding | None:
     left = f" and {size(memory.available)} of memory is available" if low else " and programs wait for memory"
     return finding(
         "swap_exhausted",
-        confidence(shortage, 1, "possible", "even"),
+        level("possible"),
         f"Swap is full ({size(swap.used)} of {size(swap.total)}){left}.",
         [
             item("swap used", swap.used, "bytes", "/proc/meminfo SwapTotal - SwapFree"),
