@@ -1,0 +1,276 @@
+# Copyright (c) 2026, linux_memory.oom contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The report over many hosts: host records, the summary of all, the summary for the terminal.
+
+A host record is {host, status: "ok"|"unreachable"|"failed", message, findings, facts, reports, collected}.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import textwrap
+from collections import Counter
+
+import yaml
+
+from ansible_collections.linux_memory.oom.plugins.plugin_utils import diagnosis, human
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.plain import plain
+
+STATUSES = ("ok", "unreachable", "failed")
+
+# What a cause is called in a heading. Those that are missing are called by their own name.
+TITLES = {
+    "dirty_pages": "Storage slower than its writers",
+    "storage_fault": "Faulty storage",
+    "anonymous_growth": "A program that keeps growing",
+    "runaway_process": "One runaway program",
+    "too_many_workers": "Too many workers",
+    "undersized_memory": "Too little memory",
+    "swap_exhausted": "Swap is full",
+    "cgroup_limit": "A unit at its own limit",
+    "node_constraint": "Bound to a node without memory",
+    "zone_exhausted": "A memory zone is exhausted",
+    "fragmentation": "Fragmented memory",
+    "shared_memory": "Shared memory and tmpfs",
+    "kernel_memory": "Memory held by the kernel",
+    "unaccounted_memory": "Memory that no counter owns",
+    "page_tables": "Large page tables",
+    "mlocked_memory": "Locked memory",
+    "hugepages_reserved": "Reserved huge pages",
+    "overcommit_limit": "Strict overcommit limit",
+    "manual_trigger": "OOM killer run by hand",
+    "unexplained": "Unexplained",
+    "none": "Healthy",
+}
+UNREAD_TITLES = {"unreachable": "Unreachable", "failed": "Could not be read"}
+
+# Worst first. "info" is a verdict that found no cause and does not call the host healthy either.
+LEVELS = ("problem", "unread", "info", "healthy")
+
+# From this many hosts on, a healthy one gets a single line in the terminal.
+MANY_HOSTS = 20
+LINE = 100
+
+_PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+_HASHED_NAME = re.compile(r".*-[0-9a-f]{12}")
+
+
+def file_name(host):
+    """Return a file name (without an ending) for a host: the host's own name where any file system takes it.
+
+    Every other name gets a digest, so that no two hosts share a file, also where case does not count.
+    """
+    if _PLAIN_NAME.fullmatch(host) and not _HASHED_NAME.fullmatch(host):
+        return host
+    digest = hashlib.sha256(host.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return (re.sub(r"[^a-z0-9._-]+", "_", host.lower()).strip("._-") or "host")[:80] + "-" + digest
+
+
+def record(host, found, facts):
+    """Return the host record of what a play found: {status, message, findings, reports, crash, collected}, or None.
+
+    Without findings the facts and the reports are diagnosed here. Facts of a host that could not be read this time are left out, as they may come from a cache.
+    """
+    found = plain(found) if found else {"status": "failed", "message": "The play ended before this host was read."}
+    status = found.get("status") if found.get("status") in STATUSES else "failed"
+    message, reports = found.get("message") or None, found.get("reports") or []
+    facts = plain(facts or {}) if status == "ok" else {}
+    findings = found.get("findings")
+    if findings is None and status == "ok":
+        findings = diagnosis.diagnose(facts, reports, found.get("crash"))
+    return {
+        "host": plain(host),
+        "status": status,
+        "message": message,
+        "findings": [finding for finding in plain(findings or []) if isinstance(finding, dict)],
+        "facts": facts,
+        "reports": reports,
+        "collected": found.get("collected") or (facts.get("system") or {}).get("time"),
+    }
+
+
+def verdict(one):
+    """Return the first finding of a record, or None."""
+    return one["findings"][0] if one["findings"] else None
+
+
+def level(one):
+    """Return one of LEVELS for a record."""
+    if one["status"] != "ok":
+        return "unread"
+    first = verdict(one)
+    if first is None or first.get("cause") == "unexplained":
+        return "info"
+    return "healthy" if first.get("cause") == "none" else "problem"
+
+
+def title(one):
+    """Return the verdict of a record in a few words."""
+    if one["status"] != "ok":
+        return UNREAD_TITLES[one["status"]]
+    first = verdict(one)
+    return cause_title(first.get("cause")) if first else "No verdict"
+
+
+def cause_title(cause):
+    """Return what a cause is called in a heading."""
+    return TITLES.get(cause) or str(cause).replace("_", " ").capitalize()
+
+
+def available_share(facts):
+    """Return MemAvailable as a share of MemTotal, or None."""
+    meminfo = facts.get("meminfo") or {}
+    available, total = human.number(meminfo.get("mem_available")), human.number(meminfo.get("mem_total"))
+    return available / total if available is not None and total else None
+
+
+def worst_first(records):
+    """Return the records with the surest problems first, then hosts that could not be read, then the healthy ones,
+    those with the least memory available first."""
+
+    def rank(one):
+        confidence = human.number((verdict(one) or {}).get("confidence")) or 0
+        available = available_share(one["facts"])
+        by_confidence = -confidence if level(one) == "problem" else 0
+        return LEVELS.index(level(one)), by_confidence, 1 if available is None else available, one["host"]
+
+    return sorted(records, key=rank)
+
+
+def summary(records, created):
+    """Return what summary.json holds. created is the time of the report in seconds since the epoch."""
+    hosts = []
+    for one in worst_first(records):
+        first = verdict(one) or {}
+        hosts.append(
+            {
+                "host": one["host"],
+                "status": one["status"],
+                "message": one["message"],
+                "verdict": first.get("cause"),
+                "confidence": first.get("confidence"),
+                "summary": first.get("summary"),
+                "file": f"hosts/{file_name(one['host'])}.json",
+            }
+        )
+    counts = Counter(host["verdict"] or host["status"] for host in hosts)
+    return {"created": created, "hosts": hosts, "counts": dict(counts.most_common())}
+
+
+def as_json(value):
+    """Return plain data as JSON text that is safe in any encoding."""
+    return json.dumps(value, indent=1, allow_nan=False) + "\n"
+
+
+def yaml_text(value):
+    """Return plain data as YAML to copy."""
+    return yaml.safe_dump(value, sort_keys=False, default_flow_style=False, allow_unicode=True, width=1000)
+
+
+def remedy_lines(finding):
+    """Return (name of the role or None, YAML of its variables, advice or None) of a finding."""
+    remedy = finding.get("remedy")
+    role, settings = None, ""
+    if isinstance(remedy, dict) and remedy.get("role"):
+        name = str(remedy["role"])
+        role = name if "." in name else f"linux_memory.oom.{name}"
+        settings = yaml_text(remedy["vars"]) if remedy.get("vars") else ""
+    return role, settings, finding.get("advice")
+
+
+def evidence_text(item):
+    """Return one piece of evidence in one line: what, value, threshold, source."""
+    unit = item.get("unit")
+    text = f"{item.get('what')}: {human.quantity(item.get('value'), unit)}"
+    notes = []
+    if item.get("threshold") is not None:
+        notes.append(f"threshold {human.quantity(item['threshold'], unit)}")
+    if item.get("source"):
+        notes.append(str(item["source"]))
+    return f"{text} ({', '.join(notes)})" if notes else text
+
+
+def confidence_text(finding):
+    """Return the confidence of a finding as "86 % sure", or an empty text."""
+    confidence = human.number(finding.get("confidence"))
+    return "" if confidence is None else f"{confidence * 100:.0f} % sure"
+
+
+def counted(number, one, many):
+    """Return "1 host" or "2 hosts"."""
+    return f"{number} {one if number == 1 else many}"
+
+
+def headline(records):
+    """Return one sentence about all hosts."""
+    count = Counter(level(one) for one in records)
+    parts = [
+        (count["problem"], "needs attention", "need attention"),
+        (count["unread"], "could not be read", "could not be read"),
+        (count["info"], "without a verdict", "without a verdict"),
+        (count["healthy"], "healthy", "healthy"),
+    ]
+    said = ", ".join(counted(number, one, many) for number, one, many in parts if number)
+    return f"{counted(len(records), 'host', 'hosts')}: {said}" if records else "No host"
+
+
+def _wrapped(text, indent):
+    return textwrap.wrap(
+        human.printable(text), width=LINE, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    )
+
+
+def _host_lines(one, width, brief):
+    """Return the lines of one host. width is that of the column of host names."""
+    first = verdict(one) or {}
+    heading = title(one)
+    if first and one["status"] == "ok" and first.get("cause") != "none" and confidence_text(first):
+        heading += f" ({confidence_text(first)})"
+    lines = [human.printable(f"{one['host']:<{width}}  {heading}")]
+    indent = " " * 4
+    if one["status"] != "ok":
+        return lines + _wrapped(human.shorten(one["message"] or "no reason was given", 300), indent)
+    if brief and level(one) == "healthy":
+        available = available_share(one["facts"])
+        return [lines[0] + (f", {human.percent(available * 100)} of memory available" if available is not None else "")]
+    if first.get("summary"):
+        lines += _wrapped(first["summary"], indent)
+    for item in (first.get("evidence") or [])[:1]:
+        lines += (
+            _wrapped(human.shorten(f"evidence: {evidence_text(item)}", 2 * LINE), indent)
+            if isinstance(item, dict)
+            else []
+        )
+    if level(one) != "healthy":
+        lines += _action_lines(first, indent)
+    return lines
+
+
+def _action_lines(finding, indent):
+    """Return what to do about a finding: the role with its variables, or the advice."""
+    role, settings, advice = remedy_lines(finding)
+    if role:
+        wanted = f"{indent}do: role {role}" + (" with" if settings else "")
+        return [wanted] + [f"{indent}    {human.printable(line)}" for line in settings.splitlines()]
+    return _wrapped(f"do: {advice}", indent) if advice else []
+
+
+def terminal(records, page=None):
+    """Return the summary for the terminal: a few lines for each host, worst first, then the sentence about all."""
+    widest = max((len(one["host"]) for one in records), default=0)
+    width = min(widest, 32)
+    brief = len(records) > MANY_HOSTS
+    blocks = [_host_lines(one, width, brief) for one in worst_first(records)]
+    lines = []
+    for before, block in zip([[]] + blocks, blocks, strict=False):
+        if lines and (len(before) > 1 or len(block) > 1):
+            lines.append("")
+        lines += block
+    lines += ["", headline(records)]
+    if page:
+        lines.append(f"Report: {human.printable(page)}")
+    return "\n".join(lines)
