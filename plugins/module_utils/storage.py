@@ -57,7 +57,8 @@ _MDSTAT = re.compile(
 )
 _MEMBER = re.compile(r"^(\S+?)\[[0-9]+\]((?:\([A-Z]\))*)$")
 _COUNTS = re.compile(r"\[([0-9]{1,4})/([0-9]{1,4})\]")
-_ACTION = re.compile(r"(resync|recovery|reshape|check|repair) *=")
+# "resync=PENDING" waits until somebody writes to the array, and nothing goes on.
+_ACTION = re.compile(r"(resync|recovery|reshape|check|repair) *=(?!PENDING)")
 
 
 def parse_diskstats(text):

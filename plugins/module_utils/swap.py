@@ -93,7 +93,7 @@ def _described(tree, device):
 def _zram_memory(text):
     """Return the bytes of memory that a zram device holds: the third field of mm_stat, mem_used_total."""
     fields = (text or "").split()
-    return int(fields[2]) if len(fields) > 2 and fields[2].isdigit() else None
+    return int(fields[2]) if len(fields) > 2 and re.match("[0-9]{1,20}$", fields[2]) else None
 
 
 def _zswap(tree, memory):
