@@ -253,7 +253,7 @@ def _device_number(tree, path):
 
 
 def directory(tree, path):
-    """Return {path, device, size, free, exists} of the dump directory; size and free are of its file system, as df says.
+    """Return {path, device, size, free, exists} of the dump directory; size and free are of its file system (see df).
 
     None stands for what cannot be known: the space of another tree, and anything on a server, which is not asked.
     """
