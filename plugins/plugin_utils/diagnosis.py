@@ -36,7 +36,7 @@ from ansible_collections.linux_memory.oom.plugins.plugin_utils.from_report impor
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.human import size
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.shortage import Level, Shortage, judge
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import State
-from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import level
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import level, limit
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import mapping, percent, ratio, text
 
 Finding = dict[str, Any]
@@ -71,10 +71,15 @@ _NEEDED = (
 )
 
 
+def _is_known(state: State) -> bool:
+    """Return whether it is known how much memory is available, and of how much."""
+    return ratio(state.memory.available, state.memory.usable) is not None
+
+
 def _missing(state: State) -> list[Finding]:
     """Return what could not be seen, with the reason that memory_facts gave."""
     absent = {
-        "meminfo": state.memory.available is None,
+        "meminfo": not _is_known(state),
         "pressure": not state.pressure_measured,
         "processes": not state.tasks_read,
         "cgroups": not state.groups,
@@ -96,10 +101,15 @@ def _healthy(state: State, shortage: Shortage) -> Finding:
     memory = state.memory
     sure = level("strong") if state.pressure_measured else level("likely")
     share = ratio(memory.available, memory.usable)
-    room = f"{size(memory.available)} of {size(memory.usable)} ({percent(share or 0)}) is available"
-    quiet = ", and programs hardly wait for memory" if state.pressure_measured else ""
-    said = f"{state.subject} has memory: {room}{quiet}."
+    room = f"{size(memory.available)} of {size(memory.usable)} ({percent(share)}) is available"
     advice, evidence = None, list(shortage.evidence)
+    said = f"{state.subject} has memory: {room}."
+    if state.pressure_measured and state.pressure.some < limit("pressure_some"):
+        said = f"{said[:-1]}, and programs hardly wait for it."
+    elif state.pressure_measured:
+        sure = level("likely")
+        said = f"{said[:-1]}; the programs that wait for memory must do so within a cgroup."
+        advice = "Look for the cgroup that stalls: gather more of them (top), and as root."
     if shortage.level == Level.TIGHT:
         sure = level("likely")
         said = f"{state.subject} has little memory left ({room}), but nothing waits for it."
@@ -117,7 +127,7 @@ def _healthy(state: State, shortage: Shortage) -> Finding:
 def _unexplained(state: State, shortage: Shortage, found: Sequence[Finding]) -> Finding:
     """Return the open admission that the numbers support no cause."""
     highest = max((each["confidence"] for each in found), default=0)
-    if state.memory.available is None and not shortage.suffers:
+    if not _is_known(state) and not shortage.suffers:
         said = "The state of memory could not be read, so nothing can be said about it."
     elif found:
         said = f"{state.subject} is short of memory, and the numbers only hint at a cause."
@@ -133,7 +143,7 @@ def findings_of(state: State) -> list[Finding]:
     found.sort(key=lambda each: -each["confidence"])
     if found and found[0]["confidence"] >= level("possible"):
         return found
-    if shortage.suffers or state.memory.available is None:
+    if shortage.suffers or not _is_known(state):
         return [_unexplained(state, shortage, found), *found]
     return [_healthy(state, shortage)]
 

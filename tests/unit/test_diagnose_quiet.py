@@ -158,6 +158,13 @@ def test_full_stall_is_a_shortage():
     assert verdict(facts) == "none"
 
 
+def test_a_stall_with_room_left_is_sought_in_a_cgroup():
+    finding = causes(QUIET["a cgroup that stalls while the host has room"])["none"]
+    assert "within a cgroup" in finding["summary"] and "cgroup" in finding["advice"]
+    assert finding["confidence"] == level("likely")
+    assert "hardly wait" in causes(host())["none"]["summary"]
+
+
 def test_kills_since_boot_ask_for_the_log():
     found = causes(host(oom={"kills": 7}))
     assert list(found) == ["none"]
