@@ -62,7 +62,9 @@ def parse_kdump_conf(text):
         words = line.split("#", 1)[0].split(None, 1)
         if len(words) < 2:
             continue
-        name, value = words[0], words[1].strip().strip("\"'").strip()
+        name, value = words[0], words[1].strip()
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+            value = value[1:-1]
         if name == "path" and value.startswith("/"):
             found["path"] = re.sub(r"/+", "/", value)
         elif name in TARGETS and value:

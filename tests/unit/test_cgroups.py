@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Control groups: v2, v1 and both; what is listed, under which names, and that the cheap pass reads no more than it needs."""
+"""Control groups: v2, v1 and both; what is listed, under which names, and that no file is read in vain."""
 
 import json
 import os
@@ -46,7 +46,9 @@ slab_unreclaimable 2097152
 slab 6291456
 """
 EVENTS = "low 1\nhigh 2\nmax 3\noom {oom}\noom_kill {oom_kill}\noom_group_kill 1\n"
-PRESSURE = "some avg10=1.00 avg60=2.00 avg300=3.00 total=4000000\nfull avg10=0.50 avg60=0.40 avg300=0.30 total=2000000\n"
+PRESSURE = (
+    "some avg10=1.00 avg60=2.00 avg300=3.00 total=4000000\nfull avg10=0.50 avg60=0.40 avg300=0.30 total=2000000\n"
+)
 
 
 def write(root, files):
@@ -465,7 +467,10 @@ ID = "0123456789abcdef" * 4
         ("/system.slice/crio-conmon-%s.scope" % ID, False),
         ("/kubepods.slice", False),
         ("/kubepods.slice/kubepods-burstable.slice", False),
-        ("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0a1b2c3d_1111_2222_3333_444455556666.slice", True),
+        (
+            "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0a1b2c3d_1111_2222_3333_444455556666.slice",
+            True,
+        ),
         ("/kubepods.slice/kubepods-pod0a1b2c3d_1111_2222_3333_444455556666.slice/cri-containerd-%s.scope" % ID, True),
         ("/kubepods/besteffort/pod0a1b2c3d-1111-2222-3333-444455556666", True),
         ("/kubepods/besteffort/pod0a1b2c3d-1111-2222-3333-444455556666/" + ID, True),

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Processes: the ranking, the details of the largest, and that nothing is read that was not asked for or could block."""
+"""Processes: the ranking, the details of the largest, and what is not read: secrets, and what could block."""
 
 import json
 import mmap
@@ -54,7 +54,9 @@ def write(root, files):
         path.write_text(text)
 
 
-def process(root, pid, rss, swap=0, name="worker", state="S (sleeping)", cgroup="0::/system.slice/db.service\n", **more):
+def process(
+    root, pid, rss, swap=0, name="worker", state="S (sleeping)", cgroup="0::/system.slice/db.service\n", **more
+):
     files = {
         "status": STATUS.format(name=name, pid=pid, rss=rss // 1024, swap=swap // 1024, state=state),
         "cgroup": cgroup,
@@ -77,7 +79,9 @@ class Counting(Tree):
 
 
 def test_one_process(tmp_path):
-    process(tmp_path, 42, 1000 * 1024, 24 * 1024, smaps_rollup="1-2 ---p 0 0 0 [rollup]\nRss: 9 kB\nPss:       800 kB\n")
+    process(
+        tmp_path, 42, 1000 * 1024, 24 * 1024, smaps_rollup="1-2 ---p 0 0 0 [rollup]\nRss: 9 kB\nPss:       800 kB\n"
+    )
     write(tmp_path, {"/proc/stat": "cpu  1 2\nbtime 1700000000\n", "/proc/2/status": KERNEL_THREAD})
     tree = Tree(str(tmp_path))
     value = subject.collect(tree, OPTIONS)
@@ -204,7 +208,11 @@ def test_kernel_without_control_groups(tmp_path):
 @pytest.mark.parametrize(
     ("text", "cgroup", "unit"),
     [
-        ("0::/user.slice/user-0.slice/session-1.scope\n", "/user.slice/user-0.slice/session-1.scope", "session-1.scope"),
+        (
+            "0::/user.slice/user-0.slice/session-1.scope\n",
+            "/user.slice/user-0.slice/session-1.scope",
+            "session-1.scope",
+        ),
         ("4:memory:/a.slice/a.service\n1:name=systemd:/a.slice/a.service\n", "/a.slice/a.service", "a.service"),
         ("4:memory:/jobs/7\n1:name=systemd:/system.slice/x.service\n0::/\n", "/jobs/7", "x.service"),
         ("0::/\n", "/", None),
@@ -220,7 +228,9 @@ def test_group_and_unit(tmp_path, text, cgroup, unit):
 def test_old_kernel_without_the_split_of_rss(tmp_path):
     process(tmp_path, 1, MIB)
     path = tmp_path / "proc/1/status"
-    path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith(("Rss", "VmSwap"))))
+    path.write_text(
+        "".join(line for line in path.read_text().splitlines(True) if not line.startswith(("Rss", "VmSwap")))
+    )
     found = subject.collect(Tree(str(tmp_path)), OPTIONS)["top"][0]
     assert (found["rss"], found["rss_anon"], found["swap"], found["pss"]) == (MIB, None, 0, None)
 
@@ -321,7 +331,10 @@ def test_sosreport_with_ps_aux(tmp_path):
     passwd = "root:x:0:0::/:/bin/sh\napp:x:1002:1002::/:\nbroken\n"
     write(tmp_path, {"/sos_commands/process/ps_auxwwwm": PS_U, "/etc/passwd": passwd})
     value = subject.collect(Tree(str(tmp_path)), dict(OPTIONS, process_arguments=True))
-    assert [(found["pid"], found["comm"], found["uid"]) for found in value["top"]] == [(900, "java", 1002), (1, "systemd", 0)]
+    assert [(found["pid"], found["comm"], found["uid"]) for found in value["top"]] == [
+        (900, "java", 1002),
+        (1, "systemd", 0),
+    ]
     assert value["top"][0]["arguments"] == ["/opt/java/bin/java -Xmx1g"]
 
 
@@ -378,7 +391,9 @@ def test_mutated_text_never_raises(original, data):
     check_parsers(original[:place] + data.draw(st.text(max_size=5)) + original[cut:])
 
 
-@pytest.mark.parametrize("garbage", ["", "\0" * 9, "VmRSS:\n", "Name:\t\nVmRSS:\t-5 kB\n", "9" * 500, "\nVmRSS:\t 5 kB\n"])
+@pytest.mark.parametrize(
+    "garbage", ["", "\0" * 9, "VmRSS:\n", "Name:\t\nVmRSS:\t-5 kB\n", "9" * 500, "\nVmRSS:\t 5 kB\n"]
+)
 def test_garbage_in_every_file(tmp_path, garbage):
     process(tmp_path, 2, MIB)
     names = ("status", "stat", "cgroup", "oom_score", "oom_score_adj", "smaps_rollup", "cmdline")
@@ -395,7 +410,7 @@ def check_sane(value):
     sizes = [found["rss"] + found["swap"] for found in value["top"]]
     assert sizes == sorted(sizes, reverse=True)
     for found in value["top"]:
-        assert 0 < found["pid"]
+        assert found["pid"] > 0
         assert found["comm"]
         assert len(found["comm"]) <= 64
         assert -1000 <= found["oom_score_adj"] <= 1000
@@ -407,7 +422,10 @@ def check_sane(value):
 
 def test_live_host_finds_a_large_process():
     size = 64 * MIB
-    code = "import sys; x = bytearray(%d); x[::4096] = b'x' * len(x[::4096]); print(1, flush=True); sys.stdin.read()" % size
+    code = (
+        "import sys; x = bytearray(%d); x[::4096] = b'x' * len(x[::4096]); print(1, flush=True); sys.stdin.read()"
+        % size
+    )
     child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         child.stdout.readline()
