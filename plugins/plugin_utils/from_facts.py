@@ -21,7 +21,6 @@ from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import (
     Task,
 )
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import (
-    PERCENT,
     at,
     flag,
     mapping,
@@ -145,12 +144,13 @@ def swap_of(facts: Any, meminfo: Any) -> Swap:
 
 
 def pressure_of(facts: Any) -> Pressure:
-    """Return the strongest recent pressure of {"some": {...}, "full": {...}}."""
+    """Return the stronger of the last ten seconds and the last minute of {"some": {...}, "full": {...}}.
+
+    The share of the sample is left out: in a sample of one second a stall that nobody notices is a large share.
+    """
 
     def strongest(kind: str) -> float | None:
-        share = number(at(facts, kind, "share"))
-        recent = [number(at(facts, kind, "avg10")), number(at(facts, kind, "avg60"))]
-        recent.append(None if share is None else share * PERCENT)
+        recent = (number(at(facts, kind, "avg10")), number(at(facts, kind, "avg60")))
         return max((value for value in recent if value is not None), default=None)
 
     return Pressure(some=strongest("some"), full=strongest("full"))

@@ -76,6 +76,15 @@ def _error_faults(facts: Any) -> Iterator[Fault]:
             yield (f"the disk {name} has had {counted}", counted, f"/sys/block/{name}/device/ioerr_cnt")
 
 
+def _recorded(facts: Any) -> Iterator[Fault]:
+    """Yield the file systems that remember errors; they may be old, a check of the file system clears them."""
+    for entry in rows(at(facts, "file_system_errors")):
+        name, errors = text(entry.get("device")), number(entry.get("errors"))
+        if name and errors:
+            counted = f"{errors} errors since its last check"
+            yield (f"the file system on {name} has recorded {counted}", counted, f"/sys/fs/ext4/{name}/errors_count")
+
+
 def _stuck(facts: Any, window: float | None) -> Iterator[Fault]:
     """Yield the disks that had requests under way for the whole sample and finished none."""
     if window is None or window < limit("disk_stuck_window"):
@@ -100,7 +109,7 @@ def storage_of(facts: Mapping[str, Any]) -> Storage:
     checks = (_read_only_faults, _device_faults, _array_faults, _error_faults)
     return Storage(
         faults=tuple(fault for check in checks for fault in check(storage)),
-        suspicions=tuple(_stuck(storage, number(at(facts, "system", "sample_seconds")))),
+        suspicions=(*_stuck(storage, number(at(facts, "system", "sample_seconds"))), *_recorded(storage)),
         zfs=any(text(mount.get("type")) == "zfs" for mount in mounts),
         tmpfs=tuple(sorted(tmpfs, key=lambda entry: -entry[1])),
     )

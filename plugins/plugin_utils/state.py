@@ -98,7 +98,7 @@ class Swap:
 
 @dataclass(frozen=True)
 class Pressure:
-    """The strongest of the last ten seconds, the last minute and the sample, in percent."""
+    """The stronger of the last ten seconds and the last minute, in percent."""
 
     some: float | None = None
     full: float | None = None

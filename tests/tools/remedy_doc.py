@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-FileCopyrightText: 2026 linux_memory.oom contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
@@ -73,7 +72,7 @@ def main() -> int:
     wanted = filled(current)
     if sys.argv[1:] == ["--check"]:
         if current != wanted:
-            print(f"{DOCUMENT.relative_to(ROOT)} is not that of the code: run tests/tools/remedy_doc.py")
+            print(f"{DOCUMENT.relative_to(ROOT)} is not that of the code: run python tests/tools/remedy_doc.py")
         return int(current != wanted)
     DOCUMENT.write_text(wanted)
     return 0

@@ -132,6 +132,7 @@ def test_a_unit_with_dirty_pages_is_fine_below_its_limit():
         ({"read_only": [{"mount": "/var", "source": "/dev/sdb1", "type": "ext4", "why": "remounted"}]}, "/var"),
         ({"disks": {"sdd": {"errors": {"ioerr": 100, "iodone": 10000}}}}, "sdd"),
         ({"disks": {"sde": {"utilisation": 1, "in_flight": 3, "read_iops": 0, "write_iops": 0}}}, "sde"),
+        ({"file_system_errors": [{"device": "sda1", "type": "ext4", "errors": 3, "last": 1}]}, "sda1 has recorded 3"),
     ],
 )
 def test_storage_faults_are_told_on_any_host(storage, words):
@@ -443,6 +444,36 @@ def test_the_deepest_cgroup_is_named_once():
     found = causes(host(cgroups={"version": "v2", "groups": [outer, inner]}))
     assert "shop.service ran out" in found["cgroup_limit"]["summary"]
     assert "more" not in found["cgroup_limit"]["summary"]
+
+
+def test_the_unit_that_met_its_limit_most_often_comes_first():
+    units = [group(f"/{name}.service", current=1, max=1, anon=0.9, oom=times) for name, times in (("a", 2), ("b", 9))]
+    finding = causes(host(cgroups={"version": "v2", "groups": units}))["cgroup_limit"]
+    assert finding["summary"].startswith("b.service (and 1 more) ran out")
+    assert [piece["value"] for piece in finding["evidence"] if piece["what"].startswith("times")] == [9, 2]
+
+
+def test_a_limit_on_a_host_that_is_short_claims_no_room():
+    unit = group(current=1, max=1, anon=0.9, oom=2, oom_kill=2)
+    facts = short(meminfo=meminfo(anon=13, file=1.0, available=0.7), cgroups={"version": "v2", "groups": [unit]})
+    assert causes(facts)["cgroup_limit"]["summary"].endswith("of 1 GiB.")
+    unknown = host(cgroups={"version": "v2", "groups": [unit]})
+    del unknown["meminfo"]
+    assert causes(unknown)["cgroup_limit"]["summary"].endswith("of 1 GiB.")
+
+
+def test_a_raised_limit_counts_what_the_unit_uses_and_has_swapped():
+    unit = group(current=1.0, swap_current=0.6, max=1.0, anon=0.9, oom=1, oom_kill=1)
+    settings = causes(host(cgroups={"version": "v2", "groups": [unit]}))["cgroup_limit"]["remedy"]["vars"]
+    assert settings["cgroup_memory_limit_units"]["shop.service"]["MemoryMax"] == pytest.approx(
+        1.6 * 1.25 * GIB, rel=0.001
+    )
+    # 8 x 1.25 GiB fit into 3.7 available less the reserve of 1.6, and the 8 that the unit has.
+    unit = group(current=8.0, max=8.0, anon=7.5, oom=1, oom_kill=1)
+    roomy = host(meminfo=meminfo(anon=9, file=3, available=3.7), cgroups={"version": "v2", "groups": [unit]})
+    assert causes(roomy)["cgroup_limit"]["remedy"]["vars"]
+    roomy["meminfo"]["mem_available"] = size(3.5)
+    assert not causes(roomy)["cgroup_limit"]["remedy"]["vars"]
 
 
 def test_v1_counts_kills_only():

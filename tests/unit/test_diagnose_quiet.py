@@ -61,6 +61,10 @@ QUIET = {
     ),
     "a terabyte in use": terabyte(),
     "the cache of ZFS": zfs(),
+    "a balloon that leaves enough": host(meminfo={**meminfo(lost=6, anon=2, file=3), "balloon": size(5.8)}),
+    "a stall in a sample of one second": host(
+        meminfo=meminfo(anon=9, file=2.5, lost=1), pressure={"memory": {"some": {**pressure(2)["some"], "share": 0.4}}}
+    ),
     "a burst of writes that storage takes": host(meminfo=meminfo(dirty=2.5, file=6)),
     "writes to a slow stick": host(
         meminfo=meminfo(dirty=0.8, file=6, writeback=0.4), pressure={"memory": pressure(0.2), "io": pressure(70)}
