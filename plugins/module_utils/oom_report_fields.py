@@ -1,0 +1,358 @@
+# Copyright: (c) 2026, linux_memory.oom contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The lines of an OOM report, one parser per kind of line, recognised by their structure.
+
+The kernel prints them in mm/oom_kill.c, mm/show_mem.c (mm/page_alloc.c before 6.3, lib/show_mem.c), mm/memcontrol.c,
+mm/hugetlb.c, mm/swap_state.c, mm/slab_common.c and mm/util.c. Counters are read by their printed names, so a
+counter that a future kernel adds is read too. Every pattern takes any white space where one blank is printed: a
+line may come wrapped by a mail program.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import re
+
+HEADER = re.compile(
+    r"(?:^(?P<comm>.*?)\s+invoked\s+)?\boom[\w-]*:\s+gfp_mask=(?P<mask>0x[0-9a-fA-F]+)(?:\((?P<flags>[^)]*)\))?"
+    r"(?:,\s*nodemask=(?P<nodemask>\(null\)|[\d,-]*?))?,\s*order=(?P<order>-?\d+)"
+    r"(?:,\s*oom_?(?:kill)?_?adj=(?P<adj>-?\d+))?(?:,\s*oom_score_adj=(?P<score>-?\d+))?"
+)
+ALLOCATION = re.compile(
+    r"^(?P<comm>.*?):\s+(?:page\s+allocation\s+(?:failure|stalls)|(?:vmalloc|vmap)\S*\s.*?(?:failure|error))"
+    r"(?P<rest>.*?)\bmode:\s*(?P<mask>0x[0-9a-fA-F]+)(?:\((?P<flags>[^)]*)\))?"
+    r"(?:,\s*nodemask=(?P<nodemask>\(null\)|[\d,-]*?(?=,|\s|$)))?"
+    r"(?:,\s*cpuset=(?P<cpuset>.*?),\s*mems_allowed=(?P<mems>[\d,-]+))?", re.S
+)
+ORDER = re.compile(r"\border[:=]\s*(-?\d+)")
+CPUSET = re.compile(r"^(?P<comm>.*?)\s+cpuset=(?P<cpuset>\S+)\s+mems_allowed=(?P<mems>[\d,-]+)")
+CPU = re.compile(
+    r"(?:CPU:\s*(?P<cpu>\d+)\s+(?:UID:\s*(?P<uid>\d+)\s+)?PID:\s*(?P<pid>\d+)\s+Comm:|Pid:\s*(?P<oldpid>\d+),\s*comm:)"
+    r"\s+(?P<comm>.*?)(?:\s+Kdump:\s+loaded)?\s+(?:Not\s+tainted|Tainted:(?:\s+[A-Z]+)*)\s+(?P<kernel>\d+\.\S+)", re.S
+)
+CPU_NO_KERNEL = re.compile(
+    r"(?:CPU:\s*(?P<cpu>\d+)\s+(?:UID:\s*(?P<uid>\d+)\s+)?PID:\s*(?P<pid>\d+)\s+Comm:|Pid:\s*(?P<oldpid>\d+),\s*comm:)"
+    r"\s+(?P<comm>\S+)(?P<kernel>\Z)?"
+)
+TASK_IN = re.compile(r"^Task\s+in\s+(.*?)\s+killed\s+as\s+a\s+result\s+of\s+limit\s+of\s+(.*?)\s*$", re.S)
+USAGE = re.compile(r"\b(memory\+swap|memory|swap|kmem):\s+usage\s+(\d+)kB,\s+limit\s+(\d+)kB,\s+failcnt\s+(\d+)")
+PROTECTION = re.compile(r"min\s+protection\s+(\d+)kB\s+--\s+low\s+protection\s+(\d+)kB")
+STATS = re.compile(r"^Memory\s+cgroup\s+stats(?:\s+for\s+(.*?))?:(?=\s|$)(?!\s*\S*/)(.*)$", re.S)
+STAT_KB = re.compile(r"\b([a-z][\w()]*):(\d+)KB")
+STAT = re.compile(r"(?:^|\s)([a-z][a-z0-9_.]*)\s+(\d+)(?=\s|$)")
+STAT_LINE = re.compile(r"^(?:[a-z][a-z0-9_.]*\s+\d+(?:\s+|$))+$")
+
+COUNTER = re.compile(r"([A-Za-z][\w()]*):\s*(\d+)")
+COUNTERS = re.compile(r"^\s*(?:[A-Za-z][\w()]*:\s*\d+(?=\s|$)\s*)+(?P<rest>.*)$", re.S)
+KILOBYTES = re.compile(r"([A-Za-z][\w()]*):\s*(\d+)\s*([kK]B)(?=\s|$|\W)")
+FLAGS = re.compile(r"\b(all_unreclaimable|pages_scanned)(?:\?\s*(\w+)|:\s*(\d+)(?=\s|$))")
+NODE = re.compile(r"^Node\s+(\d+)\s+(?=\w[\w()]*:\s*\d+\s*kB)")
+ZONE = re.compile(r"^(?:Node\s+(\d+)\s+)?([A-Za-z]\w*)\s+free:\s*\d+\s*kB")
+PER_CPU = re.compile(r"^(?:(?:Node\s+\d+\s+)?\w+\s+per-cpu:|CPU\s+\d+:\s+(?:Hot:\s+)?hi:|cpu\s+\d+\s+(?:hot|cold):)")
+LOWMEM = re.compile(r"^(?:lowmem_reserve|protections)\[\]:((?:\s+-?\d+)*)\s*$")
+BUDDY = re.compile(r"^(?:Node\s+(\d+)\s+)?([A-Za-z]\w*):\s+(\d+\*\d+kB.*)$", re.S)
+BUDDY_PART = re.compile(r"(\d+)\*(\d+)kB(?:\s+\(([A-Z]+)\))?")
+BUDDY_TOTAL = re.compile(r"=\s*(\d+)kB")
+HUGEPAGES = re.compile(
+    r"^(?:Node\s+(\d+)\s+)?hugepages_total=(\d+)\s+hugepages_free=(\d+)\s+hugepages_surp=(\d+)\s+hugepages_size=(\d+)kB"
+)
+PAGECACHE = re.compile(r"^(\d+)\s+total\s+pagecache\s+pages")
+PAGES = re.compile(r"^(\d+)\s+(?:pages?\s+(?:of\s+|in\s+)?([A-Za-z][\w/ -]*?)|(reserved|free|slab|dirty)\s+pages)\s*$")
+SWAP_STATS = re.compile(r"^Swap\s+cache(?:\s+stats)?:\s+add\s+(\d+),\s+delete\s+(\d+),\s+find\s+(\d+)/(\d+)")
+SWAP = re.compile(r"^(Free|Total)\s+swap\s*[=:]\s*(\d+)kB")
+ALLOCATION_TAG = re.compile(
+    r"^([\d.]+)\s*([KMGTPE]i?B|[kB]B?)?\s+(\d+)\s+(\S+?):(\d+)\s+(?:\[(\S+)\]\s+)?func:(\S+)"
+)
+SLAB = re.compile(r"^(\S(?:.*?\S)?)\s+(\d+)KB\s+(\d+)KB\s*$", re.S)
+SLAB_TITLE = re.compile(r"^Name\s+Used\s+Total")
+TABLE = re.compile(r"^\[\s*pid\s*\]\s+uid\s+tgid\s+total_vm\s+rss\s+(.*?)\s*\bname\s*$", re.S)
+ROW_START = re.compile(r"^\[\s*\d+\]\s+-?\d+\s+\d+\s")
+OOM_KILL = re.compile(r"oom-kill:\s*constraint=")
+KILLED = re.compile(
+    r"^(?:(?P<message>[A-Z][\w ]*(?:\([\w ]+\))?):\s+)?Killed\s+process\s+(?P<pid>\d+)(?:,\s+UID\s+(?P<uid>\d+),)?\s+"
+    r"\((?P<comm>.*?)\)(?=[\s,.]|$)(?P<rest>.*)$", re.S
+)
+KILLED_CUT = re.compile(
+    r"^(?:(?P<message>[A-Z][\w ]*(?:\([\w ]+\))?):\s+)?Killed\s+process\s+(?P<pid>\d+)\s*(?P<comm>(?!))?(?:\([^()]*)?$"
+)
+KILL = re.compile(
+    r"^(?:(?P<message>[A-Z][\w ]*(?:\([\w ]+\))?):\s+)?[Kk]ill\s+process\s+(?P<pid>\d+)\s+\((?P<comm>.*?)\)"
+    r"(?=\s)\s+(?:score\s+(?P<score>-?\d+)|(?P<sharing>sharing\s+same\s+memory))", re.S
+)
+EXITING = re.compile(
+    r"^(?P<message>[A-Z][\w ]*(?:\([\w ]+\))?):\s+OOM\s+victim\s+(?P<pid>\d+)\s+\((?P<comm>.*?)\)\s+is")
+REAPED = re.compile(
+    r"oom_reaper:\s+reaped\s+process\s*:?(?P<pid>\d+)\s+\((?P<comm>.*?)\)(?:,|\s|$)", re.S)
+NOT_REAPED = re.compile(r"oom_reaper:\s+unable\s+to\s+reap\s+pid:\s*(?P<pid>\d+)\s+\((?P<comm>.*?)\)")
+GROUP = re.compile(r"^Tasks\s+in\s+(.*?)\s+are\s+going\s+to\s+be\s+killed\s+due\s+to\s+memory\.oom\.group\s+set", re.S)
+PANIC = re.compile(r"^Kernel\s+panic\s+-\s+not\s+syncing:\s+(.*)$", re.S)
+REFUSAL = re.compile(
+    r"\bpid:\s*(?P<pid>\d+),\s+comm:\s+(?P<comm>.*?),\s+(?:bytes:\s*(?P<bytes>\d+)\s+not|no)\s+enough\s+memory\s+for"
+    r"\s+the\s+allocation", re.S
+)
+LOST = re.compile(
+    r"\b(?:\d+ printk messages dropped|[Mm]issed \d+ kernel messages|log lost \d+|\d+ callbacks suppressed)")
+
+# Kill messages of kernels before 2.6.36, which told the constraint in words.
+_MESSAGE_CONSTRAINT = {
+    "No available memory (MPOL_BIND)": "CONSTRAINT_MEMORY_POLICY",
+    "No available memory in cpuset": "CONSTRAINT_CPUSET",
+}
+
+# Above this many kB a limit is the kernel's "no limit": PAGE_COUNTER_MAX or RES_COUNTER_MAX of 64-bit kernels.
+_NO_LIMIT_KB = 1 << 52
+# PAGE_COUNTER_MAX of a 32-bit kernel with 4 KiB pages, in kB.
+_NO_LIMIT_KB_32 = 8589934588
+
+# How a whole line of these kinds ends.
+_WHOLE_SIZES = re.compile(r"(?:\d[kK]B|\?\s*(?:yes|no)|pages_scanned:\d+)$")
+_WHOLE_VICTIM = re.compile(r"(?:\dkB|UID:\s*\d+|oom_score_adj:\s*-?\d+)$")
+
+# The last names that the kernel puts on a line of global counters; a line that ends otherwise was cut.
+LAST_COUNTERS = frozenset([
+    "isolated_anon", "isolated_file", "unstable", "writeback", "bounce", "pagetables", "kernel_misc_reclaimable",
+    "free_cma", "slab_unreclaimable", "inactive_file", "inactive_anon", "free_pcp", "shmem", "mlocked", "pages_scanned",
+    "unevictable", "sec_pagetables", "free_highatomic", "zspages", "zsmalloc", "mapped",
+])
+
+# Names that only a line of Mem-Info's global counters has; one line of it may begin with any of them.
+KNOWN_COUNTERS = LAST_COUNTERS | frozenset([
+    "active_anon", "active_file", "active", "inactive", "dirty", "slab_reclaimable", "slab", "free",
+])
+
+# Names in "N pages NAME" and "N NAME pages" of the end of Mem-Info, as they are called in a report's memory.
+_PAGES_NAMES = {
+    "ram": "ram", "highmem/movableonly": "highmem", "highmem": "highmem", "reserved": "reserved",
+    "cma reserved": "cma_reserved", "hwpoisoned": "hwpoisoned", "swap cache": "swap_cache", "swap cached": "swap_cache",
+    "shared": "shared", "non-shared": "non_shared",
+}
+
+_UNITS = {"B": 1, "kB": 1024, "KB": 1024, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
+          "PiB": 1 << 50, "EiB": 1 << 60, "k": 1024}
+
+_COLUMNS = frozenset([
+    "rss_anon", "rss_file", "rss_shmem", "nr_ptes", "nr_pmds", "nr_puds", "pgtables_bytes", "swapents", "cpu", "oom_adj",
+    "oom_score_adj",
+])
+
+# Rows of the task table by the number of integers in them, for reports whose column line was lost. Columns that
+# cannot be told apart without it are "?".
+ROW_PATTERNS = {
+    count: re.compile(r"\[\s*(\d+)\]" + r"\s+(-?\d+)" * (count - 1) + r"\s(\s*\S.*)$", re.S) for count in range(6, 15)
+}
+# The same behind the commonest prefixes, as kernel_log takes them off.
+_FAST_ROWS = {
+    count: re.compile(
+        r"(?:([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) \S+ kernel: )?(?:<\d+>)?(?:\[ *(\d+\.\d+)\](?:\[ *([TC]\d+)\])? )?"
+        r"\[ *(\d+)\]" + r" +(-?\d+)" * (count - 1) + r" (\S[^\\#\r]*)$") for count in range(6, 15)
+}
+_NO_ROW = re.compile(r"(?!)")
+
+
+def fast_row(columns):
+    """Return the pattern of a row behind a common prefix: its time, uptime and caller, the integers, the name."""
+    return _FAST_ROWS.get(len(columns), _NO_ROW)
+
+
+_HEADLESS = {
+    7: ["pid", "uid", "tgid", "total_vm", "rss", "cpu", "oom_adj"],
+    8: ["pid", "uid", "tgid", "total_vm", "rss", "?", "swapents", "oom_score_adj"],
+    9: ["pid", "uid", "tgid", "total_vm", "rss", "nr_ptes", "nr_pmds", "swapents", "oom_score_adj"],
+    11: ["pid", "uid", "tgid", "total_vm", "rss", "rss_anon", "rss_file", "rss_shmem", "pgtables_bytes", "swapents",
+         "oom_score_adj"],
+}
+_OLD_ROW = re.compile(r"\[\s*\d+\]\s+-?\d+\s+\d+\s+\d+\s+\d+ {1,4}\d{1,3} {4,6}-?\d{1,2} {8,13}-?\d+ ")
+
+
+def name_of(printed):
+    """Return a counter's name in snake_case: "isolated(anon)" -> "isolated_anon", "Active" -> "active"."""
+    return printed.replace("(", "_").replace(")", "").lower()
+
+
+def pairs_kb(text):
+    """Return {name: bytes} for every "name:<n>kB" in text."""
+    return {name_of(name): int(value) * 1024 for name, value, _unit in KILOBYTES.findall(text)}
+
+
+def cut_end(text):
+    """Return text without its last word where a pager or the end of the file cut it ("…inactiv>", "…file:12>")."""
+    if text.endswith(">"):
+        head = text[:-1].rstrip()
+        return head[:head.rfind(" ") + 1], True
+    return text, False
+
+
+def parse_counters(text):
+    """Return ({name: pages}, cut) of a line of Mem-Info's global counters; None where text is no such line."""
+    text, cut = cut_end(text)
+    match = COUNTERS.match(text)
+    if not match:
+        return None
+    found = COUNTER.findall(text)
+    if not found:
+        return None
+    rest = match.group("rest").strip()
+    values = {name_of(name): int(value) for name, value in found}
+    known = [name for name in values if name in KNOWN_COUNTERS]
+    if not known and (rest or len(values) < 2):
+        return None
+    if "\n" not in text and name_of(found[-1][0]) not in LAST_COUNTERS and known:
+        cut = True
+    return values, cut or bool(rest)
+
+
+def parse_sizes(text):
+    """Return ({name: bytes}, {flag: value}, cut) of a node's or zone's line of Mem-Info."""
+    text, cut = cut_end(text)
+    values = pairs_kb(text)
+    flags = {}
+    for name, word, number in FLAGS.findall(text):
+        if number:
+            flags[name] = int(number)
+        elif word in ("yes", "no"):
+            flags[name] = word == "yes"
+    # "name:<n>" at the very end without its unit was cut inside the number or the unit.
+    return values, flags, cut or not _WHOLE_SIZES.search(text.rstrip()[-40:])
+
+
+def parse_buddy(text):
+    """Return ([{size, count, types}], total, cut): free blocks by size (bytes), and their sum as printed or None."""
+    text, cut = cut_end(text)
+    parts = [{"size": int(size) * 1024, "count": int(count), "types": types or None}
+             for count, size, types in BUDDY_PART.findall(text)]
+    total = BUDDY_TOTAL.search(text)
+    return parts, int(total.group(1)) * 1024 if total else None, cut or not total
+
+
+def limit_bytes(kilobytes):
+    """Return a cgroup's limit in bytes, or None where it is the kernel's "no limit"."""
+    if kilobytes >= _NO_LIMIT_KB or kilobytes == _NO_LIMIT_KB_32:
+        return None
+    return kilobytes * 1024
+
+
+def parse_stats(text):
+    """Return {name: number} of a cgroup's statistics: KB as bytes, memory.stat's own bytes and counts as printed."""
+    found = STAT_KB.findall(text)
+    if found:
+        return {name_of(name): int(value) * 1024 for name, value in found}
+    return {name: int(value) for name, value in STAT.findall(text)}
+
+
+def parse_context(text):
+    """Return the fields of an "oom-kill:" line as a dict, with "cut" True where its end is missing.
+
+    A mail program wraps this line inside words, because it has no blanks; so line ends are taken out.
+    """
+    text = re.sub(r"\s*\n\s*", "", text[text.find("oom-kill:"):])
+    text, cut = (text[:-1], True) if text.endswith(">") else (text, False)
+    fields = {"global": ",global_oom" in text}
+    for name, pattern in _CONTEXT:
+        match = pattern.search(text)
+        if match:
+            fields[name] = match.group(1)
+    task = re.search(r",task=(.*),pid=(\d+),uid=(\d+)\s*$", text) or re.search(
+        r",task=(.*),pid=(\d+),uid=(\d+)(?=\s)", text)
+    if task:
+        fields["comm"], fields["pid"], fields["uid"] = task.group(1), int(task.group(2)), int(task.group(3))
+    fields["cut"] = cut or not task
+    return fields
+
+
+_CONTEXT = (
+    ("constraint", re.compile(r"constraint=(\w+)(?=,)")),
+    ("nodemask", re.compile(r",nodemask=(\(null\)|[\d,-]*?)(?=,[a-z])")),
+    ("cpuset", re.compile(r",cpuset=(.*?),mems_allowed=")),
+    ("mems_allowed", re.compile(r",mems_allowed=([\d,-]*?)(?=,[a-z])")),
+    ("oom_memcg", re.compile(r",oom_memcg=(.*?)(?=,task_memcg=|,task=)")),
+    ("task_memcg", re.compile(r",task_memcg=(.*?)(?=,task=)")),
+)
+
+
+def parse_victim(match):
+    """Return a victim's fields (bytes) from a match of KILLED; "cut" is True where the line ends inside a field."""
+    rest = match.group("rest")
+    sizes = {name: int(value) * 1024 for name, value in re.findall(r"([a-z-]+):\s*(\d+)\s*kB", rest)}
+    uid = match.group("uid") or _first(re.search(r"\bUID:\s*(\d+)(?=\s|$)", rest))
+    adjustment = _first(re.search(r"\boom_score_adj:\s*(-?\d+)", rest))
+    victim = {
+        "comm": match.group("comm"), "pid": int(match.group("pid")), "uid": int(uid) if uid else None,
+        "total_vm": sizes.get("total-vm", sizes.get("vsz")), "anon_rss": sizes.get("anon-rss"),
+        "file_rss": sizes.get("file-rss"), "shmem_rss": sizes.get("shmem-rss"), "pgtables": sizes.get("pgtables"),
+        "oom_score_adj": int(adjustment) if adjustment else None,
+    }
+    # The oldest kernels print nothing after the name, or a full stop.
+    tail = rest.rstrip()[-40:]
+    victim["cut"] = bool(tail.strip(".")) and not _WHOLE_VICTIM.search(tail) or bool(sizes) and "file-rss" not in sizes
+    return victim
+
+
+def _first(match):
+    return match.group(1) if match else None
+
+
+def message_constraint(message):
+    """Return the constraint that a kill line's first words name, or None."""
+    return _MESSAGE_CONSTRAINT.get(message or "")
+
+
+def pages_name(printed):
+    """Return a report's name for "N pages <printed>" at the end of Mem-Info."""
+    plain = printed.strip().lower()
+    return _PAGES_NAMES.get(plain, re.sub(r"\W+", "_", plain))
+
+
+def parse_tag(match):
+    """Return one line of "Memory allocations:" (CONFIG_MEM_ALLOC_PROFILING) as a dict; bytes are rounded by the
+    kernel where it prints a unit (exact is False then)."""
+    number, unit, calls, path, line, module, function = match.groups()
+    scale = _UNITS.get(unit or "B")
+    if scale is None:
+        return None
+    try:
+        size = int(round(float(number) * scale))
+    except (ValueError, OverflowError):
+        return None
+    return {"bytes": size, "exact": unit in (None, "B"), "calls": int(calls), "file": path, "line": int(line),
+            "module": module, "function": function}
+
+
+def parse_columns(names):
+    """Return the integer columns of a task table from the words between rss and name in its first line.
+
+    A word that a mail program broke is put together again where its parts make a known column.
+    """
+    columns = []
+    for word in names.split():
+        if columns and columns[-1] not in _COLUMNS and columns[-1] + word in _COLUMNS:
+            columns[-1] += word
+        else:
+            columns.append(word)
+    return ["pid", "uid", "tgid", "total_vm", "rss"] + columns
+
+
+def parse_row(text, columns):
+    """Return (values, name, cut) of a row of the task table, or None where it does not fit the columns.
+
+    cut is True where a line break follows the name: it may have stood inside the name.
+    """
+    pattern = ROW_PATTERNS.get(len(columns))
+    match = pattern.match(text) if pattern else None
+    if not match:
+        return None
+    groups = match.groups()
+    name, _newline, rest = groups[-1].strip().partition("\n")
+    return tuple([int(group) for group in groups[:-1]]), name.rstrip(), bool(rest)
+
+
+def headless_columns(text):
+    """Return the columns of a row whose table's first line was lost, or None where they cannot be told."""
+    if _OLD_ROW.match(text):
+        return ["pid", "uid", "tgid", "total_vm", "rss", "cpu", "oom_adj", "oom_score_adj"]
+    for count in (11, 9, 8, 7):
+        if re.match(r"\[\s*\d+\]" + r"\s+-?\d+" * (count - 1) + r"\s+(?!-?\d+(?:\s|$))\S", text):
+            return _HEADLESS[count]
+    return None
