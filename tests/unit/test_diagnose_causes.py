@@ -212,6 +212,13 @@ def test_growth_below_its_thresholds_is_not_named():
     assert "anonymous_growth" in causes(growing(600.0, available=TOTAL * limit("available_roomy") - A_LITTLE))
 
 
+def test_growth_of_an_unknown_program_restarts_nothing():
+    for programs in (None, {"top": [process("java", 5)], "by_comm": []}):
+        facts = growing(600.0)
+        facts["processes"] = programs
+        assert "swap_tuning_restart_units" not in causes(facts)["anonymous_growth"]["remedy"]["vars"]
+
+
 def test_growth_needs_a_sample():
     facts = growing(600.0)
     facts["swap"].update(growth=None, seconds_until_full=None)
@@ -292,6 +299,14 @@ def test_workers_are_many_from_five_and_hold_most_from_a_half():
     assert "too_many_workers" not in causes(workers(10, half / 10 - A_LITTLE))
 
 
+def test_one_process_that_holds_most_is_no_pool():
+    facts = hog(12.0)
+    facts["processes"]["by_comm"] = [{"comm": "hog", "processes": 6, "rss": size(12.5), "swap": 0}]
+    assert "too_many_workers" not in causes(facts)
+    facts["processes"]["top"] = []
+    assert next(iter(causes(facts))) == "too_many_workers"
+
+
 def test_shared_pages_are_not_counted_once_for_each_worker():
     memory = meminfo(anon=5.0, file=1.0, slab_unreclaimable=8.0, available=0.7)
     facts = workers(60, 0.2)
@@ -351,6 +366,27 @@ def test_spread_without_knowing_the_programs_is_a_guess():
     facts = short(meminfo=meminfo(anon=13, file=1.0, available=0.7), processes=None, cgroups=None)
     found = causes(facts)
     assert found["undersized_memory"]["confidence"] <= level("possible")
+
+
+def test_what_programs_hold_counts_shared_memory_and_swap():
+    rest = {"file": 1.0, "slab_unreclaimable": 3, "page_tables": 1, "lost": 1.8, "available": 0.7}
+    shared = meminfo(anon=6.0, shmem=2.05, **rest)
+    assert "undersized_memory" in causes(short(meminfo=shared, processes=NO_PROGRAMS))
+    # 16 GiB of memory and 4 of used swap: half is 10.
+    for anon, expected in ((5.95, True), (5.85, False)):
+        swapped = meminfo(anon=anon, shmem=0.1, swap_total=4.5, swap_free=0.5, **rest)
+        assert ("undersized_memory" in causes(short(meminfo=swapped, processes=NO_PROGRAMS))) is expected
+
+
+def test_units_alone_show_that_memory_is_spread():
+    facts = short(meminfo=meminfo(anon=13, file=1.0, available=0.7), processes=None)
+    assert causes(facts)["undersized_memory"]["confidence"] > level("possible")
+
+
+def test_without_a_sample_there_are_no_rates_to_go_by():
+    facts = short(meminfo=meminfo(anon=13, file=1.0, available=0.7), processes=NO_PROGRAMS)
+    facts["vmstat"]["rates"] = None
+    assert "no single program" in causes(facts)["undersized_memory"]["summary"]
 
 
 def full_swap(used, available=1.0, some=None):

@@ -59,6 +59,17 @@ QUIET = {
     "one database that owns the host": host(
         meminfo=meminfo(anon=11, file=3), processes={"top": [process("mysqld", 10.5, 5)], "by_comm": []}
     ),
+    "many workers that fit": host(
+        meminfo=meminfo(anon=11, file=3),
+        processes={
+            "top": [process("php-fpm", 0.2, 5)],
+            "by_comm": [{"comm": "php-fpm", "processes": 55, "rss": size(10.5), "swap": 0}],
+        },
+    ),
+    "one unit that owns the host": host(
+        meminfo=meminfo(anon=11, file=3),
+        cgroups={"version": "v2", "groups": [group("/db.service", current=11, anon=10.5, oom=0, oom_kill=0)]},
+    ),
     "a terabyte in use": terabyte(),
     "the cache of ZFS": zfs(),
     "a balloon that leaves enough": host(meminfo={**meminfo(lost=6, anon=2, file=3), "balloon": size(5.8)}),
