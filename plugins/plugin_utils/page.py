@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ansible_collections.linux_memory.oom.plugins.plugin_utils import composition, human, report
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import at, mapping, rows
 
 TEMPLATES = Path(__file__).resolve().parent.parent.parent / "roles" / "memory_report" / "templates"
 
@@ -29,14 +30,6 @@ LETTER_PERCENT = 2.5
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 RESOURCES = (("memory", "Memory"), ("io", "I/O"), ("cpu", "CPU"))
-
-
-def _mapping(value):
-    return value if isinstance(value, dict) else {}
-
-
-def _mappings(value):
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _size(value):
@@ -97,7 +90,7 @@ def _finding(item):
         "title": report.cause_title(item.get("cause")),
         "sure": report.confidence_text(item),
         "summary": item.get("summary"),
-        "evidence": [_evidence(piece) for piece in _mappings(item.get("evidence"))],
+        "evidence": [_evidence(piece) for piece in rows(item.get("evidence"))],
         "role": role,
         "settings": settings,
         "advice": advice,
@@ -117,37 +110,38 @@ def _evidence(piece):
 
 def pressure(facts):
     """Return one row for each resource and kind of pressure: its averages, or why there are none."""
-    values, missing = _mapping(facts.get("pressure")), _mapping(facts.get("unavailable"))
-    rows = []
+    values, missing = mapping(facts.get("pressure")), mapping(facts.get("unavailable"))
+    lines = []
     for name, label in RESOURCES:
-        kinds = _mapping(values.get(name))
+        kinds = mapping(values.get(name))
         if not kinds:
             reason = missing.get(f"pressure.{name}") or missing.get("pressure") or "not read"
-            rows.append({"label": label, "kind": "", "reason": reason})
-        for kind in ("some", "full"):
-            if kind in kinds:
-                rows.append({"label": label, "kind": kind, "reason": None, "averages": _averages(kinds[kind])})
-    reasons = {row["reason"] for row in rows}
+            lines.append({"label": label, "kind": "", "reason": reason})
+        lines += [
+            {"label": label, "kind": kind, "reason": None, "averages": _averages(kinds[kind])}
+            for kind in ("some", "full")
+            if kind in kinds
+        ]
+    reasons = {line["reason"] for line in lines}
     # One reason for all three is said once.
     if len(reasons) == 1 and None not in reasons:
-        rows = [{"label": "All", "kind": "", "reason": reasons.pop()}]
-    return rows
+        lines = [{"label": "All", "kind": "", "reason": reasons.pop()}]
+    return lines
 
 
 def _averages(kind):
-    numbers = [human.number(_mapping(kind).get(name)) for name in ("avg10", "avg60", "avg300")]
+    numbers = [human.number(at(kind, name)) for name in ("avg10", "avg60", "avg300")]
     return [{"text": "" if value is None else human.percent(value), "meter": _meter(value, 100)} for value in numbers]
 
 
 def units(facts, most):
     """Return the largest units and containers by the memory that they hold now."""
-    groups = _mappings(_mapping(facts.get("cgroups")).get("groups"))
-    groups.sort(key=lambda group: human.number(group.get("current")) or 0, reverse=True)
-    rows = []
+    groups = sorted(rows(at(facts, "cgroups", "groups")), key=lambda group: -(human.number(group.get("current")) or 0))
+    lines = []
     for group in groups[:most]:
-        events, stalls = _mapping(group.get("events")), _mapping(_mapping(group.get("pressure")).get("some"))
-        limit, stall = human.number(group.get("max")), human.number(stalls.get("avg10"))
-        rows.append(
+        kills = at(group, "events", "oom_kill")
+        limit, stall = human.number(group.get("max")), human.number(at(group, "pressure", "some", "avg10"))
+        lines.append(
             {
                 "name": group.get("unit") or group.get("path") or "?",
                 "path": group.get("path") or "",
@@ -155,16 +149,16 @@ def units(facts, most):
                 "limit": "none" if limit is None else human.size(limit),
                 "meter": _meter(group.get("current"), limit),
                 "swap": _size(group.get("swap_current")),
-                "kills": human.quantity(events.get("oom_kill"), "count") if events.get("oom_kill") else "",
+                "kills": human.quantity(kills, "count") if kills else "",
                 "stall": "" if stall is None else human.percent(stall),
             }
         )
-    return rows
+    return lines
 
 
 def processes(facts, most):
     """Return the largest processes, with their share of MemTotal as a meter."""
-    total = _mapping(facts.get("meminfo")).get("mem_total")
+    total = at(facts, "meminfo", "mem_total")
     return [
         {
             "name": process.get("comm") or "?",
@@ -175,22 +169,22 @@ def processes(facts, most):
             "swap": _size(process.get("swap")),
             "adj": process.get("oom_score_adj"),
         }
-        for process in _mappings(_mapping(facts.get("processes")).get("top"))[:most]
+        for process in list(rows(at(facts, "processes", "top")))[:most]
     ]
 
 
 def same_names(facts):
     """Return the names that many processes share, as "40 × php-fpm, 3.2 GiB": what a list of processes hides."""
-    groups = _mappings(_mapping(facts.get("processes")).get("by_comm"))
+    groups = rows(at(facts, "processes", "by_comm"))
     many = [group for group in groups if (human.number(group.get("processes")) or 0) > 1]
     return [f"{group['processes']} × {group.get('comm')}, {_size(group.get('rss'))}" for group in many[:3]]
 
 
 def swap(facts):
     """Return the swap devices, and notes on what else is known of swap."""
-    values, missing = _mapping(facts.get("swap")), _mapping(facts.get("unavailable"))
+    values, missing = mapping(facts.get("swap")), mapping(facts.get("unavailable"))
     devices = []
-    for device in _mappings(values.get("devices")):
+    for device in rows(values.get("devices")):
         rotates = device.get("rotational")
         kind = {True: "rotating disk", False: "no rotation"}.get(rotates, "")
         below = ", ".join(str(disk) for disk in device.get("disks") or [])
@@ -214,7 +208,7 @@ def _swap_notes(values, missing, devices):
         notes.append(f"Unavailable: {missing['swap']}" if "swap" in missing else "No swap." if values else "Not read.")
     if values.get("swappiness") is not None:
         notes.append(f"Swappiness {values['swappiness']}.")
-    zswap = _mapping(values.get("zswap"))
+    zswap = mapping(values.get("zswap"))
     if zswap.get("enabled"):
         notes.append(f"zswap is on ({zswap.get('compressor')}, at most {zswap.get('max_pool_percent')} % of memory).")
     growth, left = human.number(values.get("growth")), human.number(values.get("seconds_until_full"))
@@ -225,18 +219,24 @@ def _swap_notes(values, missing, devices):
     return notes
 
 
+def _machine(hypervisor):
+    if not hypervisor:
+        return None
+    return "virtual machine" if hypervisor == "unknown" else f"virtual machine ({hypervisor})"
+
+
 def about(facts):
     """Return what kind of host it is, as a list of short texts."""
-    system, meminfo = _mapping(facts.get("system")), _mapping(facts.get("meminfo"))
-    distribution = _mapping(system.get("distribution"))
-    uptime, kills = human.number(system.get("uptime")), human.number(_mapping(facts.get("oom")).get("kills"))
+    system, meminfo = mapping(facts.get("system")), mapping(facts.get("meminfo"))
+    distribution = mapping(system.get("distribution"))
+    uptime, kills = human.number(system.get("uptime")), human.number(at(facts, "oom", "kills"))
     texts = [
         f"{_size(meminfo.get('mem_total'))} of memory" if meminfo.get("mem_total") else None,
         f"{system['cpus']} CPUs" if system.get("cpus") else None,
         distribution.get("pretty_name"),
         f"kernel {system['kernel']}" if system.get("kernel") else None,
         f"{system['container']} container" if system.get("container") else None,
-        f"on {system['hypervisor']}" if system.get("hypervisor") else None,
+        _machine(system.get("hypervisor")),
         f"up {human.duration(uptime)}" if uptime else None,
         report.counted(int(kills), "OOM kill", "OOM kills") + " since boot" if kills is not None else None,
     ]
@@ -246,9 +246,9 @@ def about(facts):
 def host(one, number, most):
     """Return everything that the page shows of one host. number makes its anchor, most bounds its tables."""
     facts = one["facts"]
-    meminfo, swaps = _mapping(facts.get("meminfo")), _mapping(facts.get("swap"))
+    meminfo, swaps = mapping(facts.get("meminfo")), mapping(facts.get("swap"))
     available = report.available_share(facts)
-    stall = human.number(_mapping(_mapping(_mapping(facts.get("pressure")).get("memory")).get("some")).get("avg10"))
+    stall = human.number(at(facts, "pressure", "memory", "some", "avg10"))
     level = report.level(one)
     return {
         "anchor": f"host-{number}",
@@ -274,7 +274,7 @@ def host(one, number, most):
         "processes": processes(facts, most),
         "same_names": same_names(facts),
         "swap": swap(facts),
-        "unavailable": sorted(_mapping(facts.get("unavailable")).items()),
+        "unavailable": sorted(mapping(facts.get("unavailable")).items()),
         "facts": bool(facts),
     }
 

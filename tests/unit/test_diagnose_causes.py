@@ -1,4 +1,4 @@
-# Copyright: (c) 2026, linux_memory.oom contributors
+# Copyright (c) 2026, linux_memory.oom contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
@@ -170,6 +170,36 @@ def test_a_storage_fault_under_a_pile_of_dirty_pages_is_sure():
     found = causes(facts)
     assert list(found)[:2] == ["dirty_pages", "storage_fault"]
     assert found["storage_fault"]["confidence"] == level("strong")
+
+
+def test_a_storage_fault_is_surer_where_a_short_host_waits_for_it():
+    def faulty(io, stalled, storage):
+        memory = meminfo(anon=13, file=1.0, available=0.7 if stalled else 2.0)
+        return host(meminfo=memory, pressure={"memory": pressure(stalled), "io": pressure(io)}, storage=storage)
+
+    array = {"arrays": [{"name": "md0", "degraded": 1}]}
+    waiting = limit("pressure_io")
+    assert causes(faulty(waiting, 30, array))["storage_fault"]["confidence"] == level("strong")
+    assert causes(faulty(waiting - 1, 30, array))["storage_fault"]["confidence"] == level("even")
+    assert causes(faulty(waiting, 0, array))["storage_fault"]["confidence"] == level("even")
+    stuck = {"disks": {"sde": {"utilisation": 1, "in_flight": 3, "read_iops": 0, "write_iops": 0}}}
+    assert causes(faulty(waiting, 0, stuck))["storage_fault"]["confidence"] == level("even")
+    assert causes(faulty(waiting - 1, 0, stuck))["storage_fault"]["confidence"] == level("possible")
+
+
+def test_dirty_pages_are_judged_by_what_is_known():
+    facts = dirty(5.5, available=6.2)
+    del facts["meminfo"]["cached"]
+    assert verdict(facts) == "dirty_pages"
+    facts["writeback"], facts["vmstat"] = None, None
+    assert verdict(facts) == "none"
+    facts = dirty(5.5, available=6.2)
+    facts["writeback"], facts["vmstat"] = None, None
+    assert verdict(facts) == "dirty_pages"
+    facts["meminfo"].update(file=size(5.5), writeback=size(1))
+    assert "flushing" not in causes(facts)["dirty_pages"]["advice"]
+    del facts["meminfo"]["writeback"], facts["meminfo"]["dirty"]
+    assert verdict(facts) == "none"
 
 
 # anonymous_growth
