@@ -134,14 +134,15 @@ _UNITS = {"B": 1, "kB": 1024, "KB": 1024, "KiB": 1 << 10, "MiB": 1 << 20, "GiB":
           "PiB": 1 << 50, "EiB": 1 << 60, "k": 1024}
 
 _COLUMNS = frozenset([
-    "rss_anon", "rss_file", "rss_shmem", "nr_ptes", "nr_pmds", "nr_puds", "pgtables_bytes", "swapents", "cpu", "oom_adj",
-    "oom_score_adj",
+    "rss_anon", "rss_file", "rss_shmem", "nr_ptes", "nr_pmds", "nr_puds", "pgtables_bytes", "swapents", "cpu",
+    "oom_adj", "oom_score_adj",
 ])
 
 # Rows of the task table by the number of integers in them, for reports whose column line was lost. Columns that
 # cannot be told apart without it are "?".
 ROW_PATTERNS = {
-    count: re.compile(r"\[\s*(\d+)\]" + r"\s+(-?\d+)" * (count - 1) + r"\s(\s*\S.*)$", re.S) for count in range(6, 15)
+    count: re.compile(r"\[\s*(\d+)\]" + r"\s+(-?\d+)" * (count - 1) + r"\s(\s*\S.*)$", re.S)
+    for count in range(6, 15)
 }
 # The same behind the commonest prefixes, as kernel_log takes them off.
 _FAST_ROWS = {
