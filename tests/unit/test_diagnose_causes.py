@@ -121,6 +121,13 @@ def test_a_unit_with_dirty_pages_is_fine_below_its_limit():
     assert verdict(dirty_unit(0.8, current=limit("cgroup_near") - 0.01)) == "none"
 
 
+def test_a_unit_that_was_killed_over_its_dirty_pages():
+    unit = group("/backup.service", current=0.5, max=1.0, anon=0.1, dirty=0.45, oom_kill=4)
+    finding = causes(host(cgroups={"version": "v1", "groups": [unit]}))["dirty_pages"]
+    assert evidence(finding, "times it met its limit") == 4
+    assert "10 s of the 20 MiB/s that sda wrote" in finding["advice"]
+
+
 # storage_fault
 
 
@@ -157,6 +164,14 @@ def test_storage_faults_are_told_on_any_host(storage, words):
 )
 def test_storage_that_works_is_not_named(storage):
     assert verdict(host(storage=storage)) == "none"
+
+
+def test_many_faults_are_one_finding():
+    faults = {"arrays": [{"name": "md0", "degraded": 1}], "not_running": [{"device": "sdc", "state": "offline"}]}
+    finding = causes(host(storage=faults))["storage_fault"]
+    assert finding["summary"] == "Storage needs a look: the device sdc is offline, and 1 more."
+    assert len(finding["evidence"]) == 2
+    assert "more" not in causes(host(storage={"arrays": faults["arrays"]}))["storage_fault"]["summary"]
 
 
 def test_a_short_sample_proves_no_hanging_disk():
