@@ -258,6 +258,29 @@ def test_nothing_there(tmp_path):
     assert here.unavailable["storage"] == "no disk and no mount could be read"
 
 
+@pytest.mark.parametrize(("blocks", "used", "size"), [(10, 6 * 512, 10 * 512), (0, None, None)])
+def test_space_of_memory_file_systems_on_a_live_host_only(host, monkeypatch, blocks, used, size):
+    class Space:
+        f_blocks, f_bfree, f_frsize = blocks, 4, 512
+
+    asked = []
+    monkeypatch.setattr(subject.os, "statvfs", lambda path: asked.append(path) or Space)
+    tree = host.tree
+    assert "size" not in subject.collect(tree, OPTIONS)["mounts"][1]
+    tree.live = True
+    entry = dict(subject.reachable(tree)[1])
+    found = subject._mount(tree, None, entry)
+    assert (found["mount"], found["used"], found["size"]) == ("/run", used, size)
+    # One whose server is gone would not answer.
+    subject._mount(tree, subject.blocks(tree), dict(entry, type="nfs4", device="0:99"))
+    assert asked == ["/run"]
+
+
+def test_a_vendor_alone_is_no_name(host):
+    host.put("/sys/class/block/vdb/device/vendor", "ACME\n")
+    assert subject.collect(host.tree, OPTIONS)["disks"]["vdb"]["vendor_model"] is None
+
+
 def test_this_machine():
     found = subject.collect(Tree("/"), OPTIONS, (subject.sample(Tree("/")), 1.0))
     assert json.loads(json.dumps(found)) == found

@@ -149,6 +149,12 @@ def test_which_of_the_pair_rules(host):
     assert (found["limit_by"], found["background_limit_by"]) == ("bytes", "ratio")
 
 
+@pytest.mark.parametrize(("readable", "rule"), [("dirty_ratio", "ratio"), ("dirty_bytes", "bytes")])
+def test_one_of_the_pair_is_enough(tmp_path, readable, rule):
+    host = settle(Host(tmp_path).put("/proc/vmstat", VMSTAT), {readable: 8192})
+    assert subject.collect(host.tree, OPTIONS)["limit_by"] == rule
+
+
 def test_old_kernel_and_no_meminfo(tmp_path):
     host = Host(tmp_path).put("/proc/vmstat", VMSTAT + "nr_unstable 2\n")
     found = subject.collect(host.tree, OPTIONS)
