@@ -16,6 +16,7 @@ import re
 
 # The kernel escapes blank, tab, newline, backslash and (in some fields) "#" as three octal digits.
 _ESCAPES = re.compile(r"(?:\\[0-3][0-7]{2})+")
+_START = re.compile(r"[0-9]{1,10} [0-9]{1,10} [0-9]{1,8}:[0-9]{1,8} [^ ]+ /")
 _MOUNT_L = re.compile(r"^(.*) on (/.*) type (\S+) \(([^)]*)\)")
 
 # In this order. A tree that was copied holds another process's directory instead of self.
@@ -42,12 +43,15 @@ def parse_mountinfo(text):
     """
     found = []
     for line in text.split("\n"):
+        if not _START.match(line):
+            continue
         fields = line.split(" ")
         # Optional fields, none or several, end with a single hyphen. The source can be empty, so no other splitting.
-        if len(fields) < 10 or "-" not in fields[6:]:
+        try:
+            end = fields.index("-", 6)
+        except ValueError:
             continue
-        end = fields.index("-", 6)
-        if len(fields) < end + 4 or not _is_mount(fields):
+        if len(fields) < end + 4:
             continue
         found.append({
             "id": int(fields[0]),
@@ -63,16 +67,8 @@ def parse_mountinfo(text):
     return found
 
 
-def _is_mount(fields):
-    """Return whether the first fields are two numbers, a device number and two names."""
-    return (
-        re.match(r"[0-9]{1,10} [0-9]{1,10} [0-9]{1,8}:[0-9]{1,8} \S", " ".join(fields[:4])) is not None
-        and fields[4].startswith("/")
-    )
-
-
 def _options(text):
-    return [unescape(option) for option in text.strip().split(",") if option]
+    return [option for option in unescape(text.strip()).split(",") if option]
 
 
 def parse_mounts(text):

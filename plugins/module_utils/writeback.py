@@ -20,12 +20,13 @@ from ansible_collections.linux_memory.oom.plugins.module_utils.mounts import rea
 from ansible_collections.linux_memory.oom.plugins.module_utils.system import page_size, vm_setting
 from ansible_collections.linux_memory.oom.plugins.module_utils.vmstat import vmstat
 
-_ZONE = re.compile(r"^Node [0-9]+, zone +(\S+)")
-# Only these lines matter here; the lists of per-CPU page sets, most of the file on a large host, have other names.
+# Only these lines matter here; most of the file on a large host are the page sets of each CPU, indented by 14.
 _ZONE_LINE = re.compile(
-    r"^ +(?:pages )?(free|boost|min|low|high|managed|present|nr_zone_(?:in)?active_file) +([0-9]{1,19})$"
+    r"^(?:Node [0-9]+, zone +(\S+)"
+    r"|(?:  pages | {6,8})(free|boost|min|low|high|managed|present|nr_zone_(?:in)?active_file) +([0-9]{1,19})$"
+    r"| {8}protection: \(([0-9, ]+)\))",
+    re.MULTILINE,
 )
-_PROTECTION = re.compile(r"^ +protection: \(([0-9, ]+)\)")
 # Devices that nobody writes to unless they are mounted.
 _IDLE = re.compile(r"(?:loop|ram|zram|fd|sr)[0-9]+$")
 
@@ -36,22 +37,14 @@ def parse_zoneinfo(text):
     All in pages; protection is the list of lowmem reserves. A zone has only the fields that its text has.
     """
     zones = []
-    zone = None
-    for line in text.split("\n"):
-        start = _ZONE.match(line)
-        if start:
-            zone = {"name": start.group(1), "protection": []}
-            zones.append(zone)
-            continue
-        if zone is None:
-            continue
-        match = _ZONE_LINE.match(line)
-        if match:
-            zone.setdefault(match.group(1), int(match.group(2)))
-            continue
-        match = _PROTECTION.match(line)
-        if match:
-            zone["protection"] = [int(word) for word in re.findall("[0-9]{1,19}", match.group(1))]
+    for match in _ZONE_LINE.finditer(text):
+        name, field, value, protection = match.groups()
+        if name:
+            zones.append({"name": name, "protection": []})
+        elif zones and field:
+            zones[-1].setdefault(field, int(value))
+        elif zones:
+            zones[-1]["protection"] = [int(word) for word in re.findall("[0-9]{1,19}", protection)]
     return zones
 
 
