@@ -8,6 +8,7 @@ The programs run in a chroot without any /proc mounted, where /proc/sys is a dir
 the settings of the machine that runs the tests.
 """
 
+import errno
 import json
 import os
 import re
@@ -312,12 +313,18 @@ def test_nothing_there(tmp_path):
     assert list(here.unavailable) == ["sysctl"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_unreadable_file_is_said(tmp_path):
-    here = make(tmp_path, {"/etc/sysctl.d/1.conf": "vm.swappiness=1\n"})
-    (tmp_path / "etc/sysctl.d/1.conf").chmod(0)
-    subject.collect(here, OPTIONS)
-    assert here.unavailable["sysctl.files"] == "/etc/sysctl.d/1.conf: permission denied"
+def test_unreadable_file_is_said(tmp_path, monkeypatch):
+    here = make(tmp_path, {"/etc/sysctl.d/1.conf": "vm.swappiness=1\n", "/etc/sysctl.d/2.conf": "vm.swappiness=2\n"})
+    read = here.read
+
+    def refuse(path):
+        if path == "/etc/sysctl.d/2.conf":
+            raise OSError(errno.EACCES, "", str(tmp_path) + path)
+        return read(path)
+
+    monkeypatch.setattr(here, "read", refuse)
+    assert subject.collect(here, OPTIONS)["keys"]["vm.swappiness"]["boot"] == "1"
+    assert here.unavailable == {"sysctl.files": "/etc/sysctl.d/2.conf: permission denied"}
 
 
 @given(st.text())
