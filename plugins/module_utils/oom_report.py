@@ -55,6 +55,7 @@ _SUSPECT = re.compile(
     r"Kill(?:ed)? process \d|"
     r"oom_reaper: |.{1,20}: page allocation (?:failure|stalls))"
 )
+_TRACE = re.compile(r"[^\n]*\+0x[0-9a-f]+/0x[0-9a-f]")
 _FIGURES = re.compile(r"^(?:Node \d+ )?[A-Za-z][\w()]*:\s?\d+\s?[kKMG]B(?:\s|$)|^\d+ pages \S|^\[ *\d+\] +-?\d+ +\d+ ")
 
 
@@ -82,6 +83,7 @@ class Assembler:
         self._rest = []
         self._previous = None
         self._table = None
+        self._mark = None
         self._after_row = False
         self._show_memory = -1
         self._sysrq = -1
@@ -147,7 +149,8 @@ class Assembler:
 
     def _feed_bare(self, line):
         text = line.text
-        if not text or text.isspace():
+        if not text or text.isspace() or text in ("{", "}"):
+            # An empty line ends what it follows; a brace is the frame of a journal's entry.
             self._flush()
         elif self._pending is None and self._after_row and not _BEGINS.match(text):
             # The line before ended in a task's name, which may have been wrapped.
@@ -212,6 +215,7 @@ class Assembler:
         if len(self._open) >= MOST_OPEN:
             self._close(self._open[0])
         builder = Builder(kind, line, self.number)
+        builder.seen.add(self._mark)
         self._open.append(builder)
         self._current = builder
         return builder
@@ -301,12 +305,13 @@ class Assembler:
     def _handle(self, line, text):
         if not text:
             return
-        if "+0x" in text and "/0x" in text and "oom-" not in text:
+        if "+0x" in text and _TRACE.match(text):
             # A line of the call trace, many in each report.
             if "moom_callback" in text and self._current is not None and self._current.kind == "oom":
                 self._current.sysrq = True
             return
-        if self._open and line.uptime is not None and self._repeated(line, text):
+        self._mark = None
+        if line.uptime is not None and self._repeated(line, text):
             return
         first = text[0]
         if first == "[":
@@ -318,11 +323,12 @@ class Assembler:
 
     def _repeated(self, line, text):
         """Return whether this very line, with its time, was read already: printk's time and the text tell."""
-        mark = hash((line.uptime, text))
+        mark = self._mark = hash((line.uptime, text))
         for builder in self._open:
             if mark in builder.seen:
                 return True
-        self._current.seen.add(mark)
+        if self._current is not None:
+            self._current.seen.add(mark)
         return False
 
     def _table_line(self, line, text):
@@ -367,14 +373,14 @@ class Assembler:
             return self._meminfo(line, text)
         if "omm" in text and ("PID:" in text or "Pid:" in text):
             return self._cpu_line(text)
+        if "mode:" in text and self._allocation(line, text):
+            return True
         if "cpuset=" in text:
             return self._cpuset_line(text)
         if text.startswith("Linux version "):
             for builder in list(self._open):
                 self._close(builder)
             return True
-        if "mode:" in text:
-            return self._allocation(line, text)
         return False
 
     def _oom_line(self, line, text):
@@ -475,7 +481,7 @@ class Assembler:
 
     def _panic(self, line, text):
         match = fields.PANIC.match(text)
-        reason = match.group(1).split("\n", 1)[0].strip() if match else None
+        reason = fields.panic_reason(match.group(1)) if match else None
         if reason is not None and "emory" not in reason:
             return True
         if reason is None:
@@ -624,8 +630,8 @@ class Assembler:
         if "memory.oom.group" in text:
             return self._oom_line(line, text)
         match = fields.PROTECTION.search(text)
-        if match and self._current is not None:
-            builder = self._current
+        builder = self._mine(line) if match else None
+        if builder is not None:
             builder.memcg["min_protection"] = int(match.group(1)) * 1024
             builder.memcg["low_protection"] = int(match.group(2)) * 1024
             builder.last = self.number
@@ -679,6 +685,9 @@ class Assembler:
             after_panic = not builder.headed and builder.panic is not None
             if trigger["comm"] is not None and comm != trigger["comm"] and trigger["comm"].endswith(comm):
                 trigger["comm"] = comm
+            if trigger["comm"] is not None and builder.line.bare and comm.endswith(trigger["comm"]) and comm != trigger["comm"]:
+                # The text begins inside the report's first line.
+                trigger["comm"], builder.mixed = comm, True
             if trigger["comm"] == comm and trigger["cpu"] is None or after_panic and trigger["comm"] is None:
                 if trigger["pid"] not in (None, pid):
                     continue
@@ -743,8 +752,9 @@ class Assembler:
             builder = self._pick(line, SLAB)
             builder.slab = builder.slab or []
             return True
-        if "func:" in text and self._current is not None and self._current.allocations is not None:
-            return self._tags(self._current, text)
+        builder = self._mine(line) if "func:" in text else None
+        if builder is not None and builder.allocations is not None:
+            return self._tags(builder, text)
         return self._system_line(line, text)
 
     def _system_line(self, line, text):
@@ -768,22 +778,36 @@ class Assembler:
         match = fields.SWAP.match(text)
         if match:
             return self._swap(line, match)
-        current = self._current
-        if current is None:
+        builder = self._mine(line)
+        if builder is None:
             return False
-        if current.slab is not None and current.position == SLAB or "KB" in text:
-            match = fields.SLAB.match(text)
-            if match and current.slab is not None:
-                current.slab.append((match.group(1), int(match.group(2)) * 1024, int(match.group(3)) * 1024))
-                current.last = self.number
-                return True
-            if fields.SLAB_TITLE.match(text):
-                return True
-        if current.groups and fields.STAT_LINE.match(text):
+        if builder.slab is not None and builder.position == SLAB:
+            return self._slab_line(builder, text)
+        if fields.STAT_LINE.match(text):
             return self._stat_line(line, text)
-        if "moom_callback" in text and current.kind == "oom":
-            current.sysrq = True
+        if "moom_callback" in text and builder.kind == "oom":
+            builder.sysrq = True
         return False
+
+    def _slab_line(self, builder, text):
+        match = fields.SLAB.match(text)
+        if not match:
+            return bool(fields.SLAB_TITLE.match(text))
+        row = (match.group(1), int(match.group(2)) * 1024, int(match.group(3)) * 1024)
+        if row not in builder.slab:
+            builder.slab.append(row)
+        builder.last = self.number
+        return True
+
+    def _mine(self, line):
+        """Return the open report that a line goes on with, which says nothing else of where it belongs; or None."""
+        if line.caller is not None:
+            for builder in reversed(self._open):
+                if builder.caller == line.caller:
+                    return builder
+            if self._open and self._callers():
+                return None
+        return self._current
 
     def _stat_line(self, line, text):
         builder = None
@@ -817,16 +841,17 @@ class Assembler:
         match = fields.PAGES.match(text)
         if match:
             builder = self._pick(line, TAIL)
-            name = fields.pages_name(match.group(2) or match.group(3))
-            if name in ("dirty", "writeback", "mapped", "slab", "pagetables", "free", "shared", "non_shared"):
+            name = fields.pages_name(match.group(2))
+            if name is None:
+                builder.mixed = True
+            elif name in ("dirty", "writeback", "mapped", "slab", "pagetables", "free", "shared", "non_shared"):
                 # The oldest kernels say these twice, at different moments; the first account stands.
                 builder.pages.setdefault(name, int(match.group(1)))
             else:
                 builder.store(builder.pages, {name: int(match.group(1))})
             return True
-        if "func:" in text and self._current is not None and self._current.allocations is not None:
-            return self._tags(self._current, text)
-        return False
+        builder = self._mine(line) if "func:" in text else None
+        return builder is not None and builder.allocations is not None and self._tags(builder, text)
 
     def _tags(self, builder, text):
         done = False
@@ -834,7 +859,8 @@ class Assembler:
             match = fields.ALLOCATION_TAG.match(part.strip())
             tag = fields.parse_tag(match) if match else None
             if tag:
-                builder.allocations.append(tag)
+                if tag not in builder.allocations:
+                    builder.allocations.append(tag)
                 builder.last = self.number
                 done = True
         return done
@@ -902,7 +928,11 @@ class Assembler:
         values = [int(one) for one in match.group(1).split()]
         if builder.zones:
             entry = builder.zones[-1]
+            others = [zone["reserve"] for zone in builder.zones if zone["reserve"] is not None]
             if entry["reserve"] not in (None, values) or entry["buddy"] is not None:
+                builder.mixed = True
+            elif others and len(others[0]) != len(values):
+                # Every zone's line has a number for each zone.
                 builder.mixed = True
             elif entry["reserve"] is None:
                 entry["reserve"] = values

@@ -232,13 +232,21 @@ def _memcg(builder):
         return None
     found = builder.memcg
     groups = [{"path": path, "stats": stats} for path, stats in builder.groups]
+    path = _limited(builder) or (groups[0]["path"] if groups else None)
+    # The first account is the group's own; another one first means that it was lost.
+    own = groups[0]["stats"] if groups and groups[0]["path"] in (None, path) else {}
     return {
-        "path": groups[0]["path"] if groups and groups[0]["path"] else found.get("limit_of"),
+        "path": path,
         "usage": found.get("usage"), "limit": found.get("limit"), "failcnt": found.get("failcnt"),
         "swap": found.get("swap"), "memsw": found.get("memsw"), "kmem": found.get("kmem"),
         "min_protection": found.get("min_protection"), "low_protection": found.get("low_protection"),
-        "stats": groups[0]["stats"] if groups else {}, "groups": groups,
+        "stats": own, "groups": groups,
     }
+
+
+def _limited(builder):
+    """Return the path of the cgroup that met its limit as other lines than its account name it, or None."""
+    return builder.memcg.get("limit_of") or (builder.context or {}).get("oom_memcg")
 
 
 def _tasks(builder, size):
@@ -354,8 +362,13 @@ def _memory_incomplete(builder):
 
 
 def _end_incomplete(builder):
+    if builder.groups and _limited(builder) and builder.groups[0][0] not in (None, _limited(builder)):
+        return True
     if builder.rows and not builder.tables or builder.tables and not builder.rows and builder.victims:
         return True
+    if builder.outcome == "no_killable_process":
+        # Except for a cgroup and by hand, the kernel panics then and says so.
+        return "usage" not in builder.memcg and not builder.sysrq
     if builder.outcome is not None:
         return False
     # A kill line without the reason before it is the second of two; the first was lost.

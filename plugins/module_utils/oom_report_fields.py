@@ -60,7 +60,7 @@ HUGEPAGES = re.compile(
     r"^(?:Node\s+(\d+)\s+)?hugepages_total=(\d+)\s+hugepages_free=(\d+)\s+hugepages_surp=(\d+)\s+hugepages_size=(\d+)kB"
 )
 PAGECACHE = re.compile(r"^(\d+)\s+total\s+pagecache\s+pages")
-PAGES = re.compile(r"^(\d+)\s+(?:pages?\s+(?:of\s+|in\s+)?([A-Za-z][\w/ -]*?)|(reserved|free|slab|dirty)\s+pages)\s*$")
+PAGES = re.compile(r"^(\d+)\s+(pages?\s+[A-Za-z][\w/ -]*?|[a-z]+\s+pages)\s*$")
 SWAP_STATS = re.compile(r"^Swap\s+cache(?:\s+stats)?:\s+add\s+(\d+),\s+delete\s+(\d+),\s+find\s+(\d+)/(\d+)")
 SWAP = re.compile(r"^(Free|Total)\s+swap\s*[=:]\s*(\d+)kB")
 ALLOCATION_TAG = re.compile(
@@ -93,6 +93,9 @@ REFUSAL = re.compile(
     r"\bpid:\s*(?P<pid>\d+),\s+comm:\s+(?P<comm>.*?),\s+(?:bytes:\s*(?P<bytes>\d+)\s+not|no)\s+enough\s+memory\s+for"
     r"\s+the\s+allocation", re.S
 )
+_PANIC_REASON = re.compile(
+    r"[Oo]ut of memory\S* \S*\s*panic_on_oom is (?:enabled|selected)|[Oo]ut of memory and no killable processes\.\.\.|"
+    r"System is deadlocked on memory")
 LOST = re.compile(
     r"\b(?:\d+ printk messages dropped|[Mm]issed \d+ kernel messages|log lost \d+|\d+ callbacks suppressed)")
 
@@ -123,11 +126,14 @@ KNOWN_COUNTERS = LAST_COUNTERS | frozenset([
     "active_anon", "active_file", "active", "inactive", "dirty", "slab_reclaimable", "slab", "free",
 ])
 
-# Names in "N pages NAME" and "N NAME pages" of the end of Mem-Info, as they are called in a report's memory.
+# What follows the number at the end of Mem-Info, and what it is called in a report's memory.
 _PAGES_NAMES = {
-    "ram": "ram", "highmem/movableonly": "highmem", "highmem": "highmem", "reserved": "reserved",
-    "cma reserved": "cma_reserved", "hwpoisoned": "hwpoisoned", "swap cache": "swap_cache", "swap cached": "swap_cache",
-    "shared": "shared", "non-shared": "non_shared",
+    "pages ram": "ram", "pages of ram": "ram", "pages highmem/movableonly": "highmem", "pages highmem": "highmem",
+    "pages of highmem": "highmem", "pages reserved": "reserved", "reserved pages": "reserved",
+    "pages cma reserved": "cma_reserved", "pages hwpoisoned": "hwpoisoned", "pages in swap cache": "swap_cache",
+    "pages swap cached": "swap_cache", "pages shared": "shared", "pages non-shared": "non_shared",
+    "pages dirty": "dirty", "pages writeback": "writeback", "pages mapped": "mapped", "pages slab": "slab",
+    "pages pagetables": "pagetables", "free pages": "free",
 }
 
 _UNITS = {"B": 1, "kB": 1024, "KB": 1024, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
@@ -300,10 +306,21 @@ def message_constraint(message):
     return _MESSAGE_CONSTRAINT.get(message or "")
 
 
+def panic_reason(text):
+    """Return the reason of a panic, on one line; of the known ones also where a mail program broke the line."""
+    joined = " ".join(text.split())
+    match = _PANIC_REASON.match(joined)
+    return match.group(0) if match else text.split("\n", 1)[0].strip()
+
+
 def pages_name(printed):
-    """Return a report's name for "N pages <printed>" at the end of Mem-Info."""
-    plain = printed.strip().lower()
-    return _PAGES_NAMES.get(plain, re.sub(r"\W+", "_", plain))
+    """Return a report's name for what follows the number in "N pages …", or None where the words were cut."""
+    plain = " ".join(printed.lower().split())
+    if plain in _PAGES_NAMES:
+        return _PAGES_NAMES[plain]
+    if any(known.startswith(plain) for known in _PAGES_NAMES):
+        return None
+    return re.sub(r"\W+", "_", re.sub(r"^pages? (?:of |in )?| pages$", "", plain))
 
 
 def parse_tag(match):

@@ -1,0 +1,221 @@
+# Copyright: (c) 2026, linux_memory.oom contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Damaged reports: lines deleted, repeated, cut, mixed. Never an exception, never a wrong number that looks right."""
+
+from __future__ import annotations
+
+import random
+
+import oom_texts
+import pytest
+from ansible_collections.linux_memory.oom.plugins.module_utils import kernel_log, oom_report, oom_report_scan
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+RELAXED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+# What tells where a report was read, not what it says.
+PLACE = {"line", "path", "source", "unparsed", "truncated", "also_in", "time", "epoch", "time_text", "uptime", "host", "boot",
+         "year_assumed", "time_computed", "page_size_from"}
+names = st.sampled_from(sorted(oom_texts.REPORTS))
+prefixes = st.sampled_from([oom_texts.plain, oom_texts.dmesg, oom_texts.dmesg_caller, oom_texts.syslog_seconds,
+                            oom_texts.journal_short, oom_texts.kmsg, oom_texts.journal_json])
+
+
+def read(text: str | bytes) -> list[dict]:
+    """Return the reports in a text."""
+    raw = text.encode() if isinstance(text, str) else text
+    assembler = oom_report.Assembler(1.75e9, "x")
+    return list(oom_report_scan.scan([raw], assembler))
+
+
+def facts(report: dict) -> dict[tuple, object]:
+    """Return every number and name of a report by a key that does not depend on what else was read."""
+    found = {}
+
+    def walk(key: tuple, value: object) -> None:
+        if isinstance(value, dict):
+            for name, one in value.items():
+                walk((*key, name), one)
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for place, one in enumerate(value):
+                walk((*key, mark(one, place)), one)
+        elif value is not None and value != [] and value is not False:
+            found[key] = repr(value)
+
+    for name, value in report.items():
+        if name not in PLACE:
+            walk((name,), value)
+    return found
+
+
+def mark(entry: dict, place: int) -> tuple:
+    """Return what names an entry of a list: the task, the zone, the block size, the cgroup."""
+    for keys in (("node", "zone"), ("node", "size"), ("pid",), ("size",), ("path",), ("name",), ("node",)):
+        if all(key in entry for key in keys):
+            return tuple(entry[key] for key in keys)
+    return (place,)
+
+
+def wrong(report: dict, true: dict[tuple, object]) -> list[str]:
+    """Say what a report asserts that the whole one does not."""
+    if report["truncated"]:
+        return []
+    return [f"{key}: {value} instead of {true.get(key)}" for key, value in facts(report).items() if true.get(key) != value]
+
+
+def originals(*lines: list[str]) -> dict[tuple, object]:
+    """Return the facts of whole reports."""
+    return {key: value for one in lines for report in read(oom_texts.plain(one)) for key, value in facts(report).items()}
+
+
+@pytest.mark.parametrize("name", sorted(oom_texts.REPORTS))
+@pytest.mark.parametrize("prefix", [oom_texts.plain, oom_texts.dmesg, oom_texts.journal_short], ids=lambda one: one.__name__)
+def test_each_line_deleted(name, prefix):
+    text = prefix(oom_texts.REPORTS[name]()).splitlines(True)
+    true = facts(read("".join(text))[0])
+    for at in range(len(text)):
+        reports = read("".join(text[:at] + text[at + 1:]))
+        for report in reports:
+            assert wrong(report, true) == [], text[at]
+
+
+@pytest.mark.parametrize("name", sorted(oom_texts.REPORTS))
+@pytest.mark.parametrize("prefix", [oom_texts.dmesg, oom_texts.syslog_seconds], ids=lambda one: one.__name__)
+def test_each_line_repeated_anywhere(name, prefix):
+    text = prefix(oom_texts.REPORTS[name]()).splitlines(True)
+    true = facts(read("".join(text))[0])
+    chance = random.Random(name)
+    for at in range(len(text)):
+        for place in (at + 1, chance.randint(at, len(text)), chance.randint(at, len(text))):
+            reports = read("".join(text[:place] + [text[at]] + text[place:]))
+            assert len(reports) == 1, text[at]
+            assert wrong(reports[0], true) == [], text[at]
+
+
+@RELAXED
+@given(names, prefixes, st.integers(0, 10**6))
+def test_cut_at_any_byte(name, prefix, where):
+    raw = prefix(oom_texts.REPORTS[name]()).encode()
+    true = originals(oom_texts.REPORTS[name]())
+    for report in read(raw[:where % (len(raw) + 1)]):
+        assert report["truncated"] or wrong(report, true) == []
+
+
+@RELAXED
+@given(names, prefixes, st.integers(0, 10**6))
+def test_beginning_lost_at_any_byte(name, prefix, where):
+    raw = prefix(oom_texts.REPORTS[name]()).encode()
+    cut = where % (len(raw) + 1)
+    for report in read(raw[cut:]):
+        assert report["truncated"] or wrong(report, originals(oom_texts.REPORTS[name]())) == []
+
+
+@RELAXED
+@given(names, prefixes, st.lists(st.tuples(st.sampled_from("dru"), st.integers(0, 400), st.integers(0, 400)), max_size=12))
+def test_lines_deleted_repeated_and_moved(name, prefix, changes):
+    lines = prefix(oom_texts.REPORTS[name]()).splitlines(True)
+    true = originals(oom_texts.REPORTS[name]())
+    for what, one, two in changes:
+        one, two = one % max(1, len(lines)), two % max(1, len(lines))
+        if not lines:
+            break
+        if what == "d":
+            del lines[one]
+        elif what == "r":
+            lines.insert(max(one, two), lines[one])
+        else:
+            lines[one:one + 2] = reversed(lines[one:one + 2])
+    for report in read("".join(lines)):
+        assert wrong(report, true) == []
+
+
+@RELAXED
+@given(names, names, st.randoms(use_true_random=False), st.booleans())
+def test_two_reports_mixed(one, two, chance, callers):
+    first, second = oom_texts.REPORTS[one](), oom_texts.REPORTS[two]()
+    prefix = oom_texts.dmesg_caller if callers and one != two else oom_texts.dmesg
+    left, right = prefix(first).splitlines(True), prefix(second).splitlines(True)
+    true = [facts(report) for lines in (first, second) for report in read(oom_texts.plain(lines))]
+    mixed = []
+    while left or right:
+        source = left if left and (not right or chance.random() < 0.5) else right
+        mixed.append(source.pop(0))
+    for report in read("".join(mixed)):
+        assert any(wrong(report, known) == [] for known in true), (one, two)
+
+
+def test_two_cpus_told_apart_by_caller():
+    first = oom_texts.dmesg_caller(oom_texts.global_612()).splitlines(True)
+    second = oom_texts.dmesg_caller(oom_texts.memcg_v2()).splitlines(True)
+    chance = random.Random(5)
+    mixed = []
+    while first or second:
+        source = first if first and (not second or chance.random() < 0.5) else second
+        mixed.append(source.pop(0))
+    reports = sorted(read("".join(mixed)), key=lambda report: report["trigger"]["comm"])
+    assert [report["truncated"] for report in reports] == [False, False]
+    assert facts(reports[0]) == facts(read(oom_texts.dmesg_caller(oom_texts.global_612()))[0])
+    assert facts(reports[1]) == facts(read(oom_texts.dmesg_caller(oom_texts.memcg_v2()))[0])
+
+
+@RELAXED
+@given(names, names, prefixes, st.lists(st.integers(1, 4000), max_size=8))
+def test_pieces_cut_anywhere_make_no_difference(one, two, prefix, cuts):
+    noise = "".join(f"[{at:12.6f}] usb 1-1: new high-speed USB device number {at}\n" for at in range(100))
+    raw = (noise + prefix(oom_texts.REPORTS[one]()) + noise + prefix(oom_texts.REPORTS[two]())).encode()
+    pieces, start = [], 0
+    for size in cuts:
+        pieces.append(raw[start:start + size])
+        start += size
+    pieces.append(raw[start:])
+    whole = read(raw)
+    assembler = oom_report.Assembler(1.75e9, "x")
+    assert [facts(report) for report in oom_report_scan.scan(pieces, assembler)] == [facts(report) for report in whole]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.one_of(
+    st.binary(max_size=120),
+    st.sampled_from([line.encode() for lines in oom_texts.REPORTS.values() for one in lines() for line in one.split("\n")])
+    .flatmap(lambda line: st.builds(lambda at, extra: line[:at] + extra, st.integers(0, len(line)), st.binary(max_size=6))),
+), max_size=40))
+def test_garbage_never_raises(lines):
+    for report in read(b"\n".join(lines)):
+        assert report["kind"] in ("oom", "allocation_failure", "overcommit_refusal")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=200))
+def test_no_line_raises(text):
+    line = kernel_log.decode(text.encode("utf-8", "surrogatepass"))
+    kernel_log.wall_clock(line, 1.75e9)
+
+
+@pytest.mark.parametrize("name", sorted(oom_texts.REPORTS))
+def test_a_line_cut_inside(name):
+    """Cut a line anywhere: what it repeats elsewhere or ends with shows it, but for the line's own last number."""
+    lines = oom_texts.dmesg(oom_texts.REPORTS[name]()).splitlines()
+    true = facts(read("\n".join(lines) + "\n")[0])
+    chance = random.Random(name)
+    for at, line in enumerate(lines):
+        for _try in range(4):
+            cut = chance.randint(15, len(line))
+            reports = read("\n".join(lines[:at] + [line[:cut]] + lines[at + 1:]) + "\n")
+            for report in reports:
+                for problem in wrong(report, true):
+                    value = problem.split(": ", 1)[1].split(" instead")[0].strip("'")
+                    assert ends_with(line[:cut], value, report), (line[:cut], problem)
+
+
+def ends_with(cut: str, value: str, report: dict) -> bool:
+    """Return whether a wrong value is the last word of a cut line, in the line's own unit."""
+    last = cut.replace("=", " ").replace(":", " ").replace("/", " ").split()[-1] if cut.split() else ""
+    if value == last or cut.endswith(value):
+        return True
+    if value.startswith("["):
+        return value.count(",") == report["zones"][0]["lowmem_reserve"].__len__() - 1
+    digits = "".join(letter for letter in last if letter.isdigit())
+    return bool(digits) and value.lstrip("-").isdigit() and int(value.lstrip("-")) in {
+        int(digits) * factor for factor in (1, 1024, report["page_size"])}
