@@ -476,6 +476,7 @@ ID = "0123456789abcdef" * 4
         ("/kubepods/besteffort/pod0a1b2c3d-1111-2222-3333-444455556666/" + ID, True),
         ("/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-podda4cbc30e0dc1d5f5b2bdd0d5dc4b7ab.slice", True),
         ("/system.slice/podman.service", False),
+        ("/system.slice/pod0a1b2c3d-1111-2222-backup.service", False),
         ("/lxc.payload.web", True),
         ("/lxc.payload.web/system.slice/ssh.service", True),
         ("/lxc.monitor.web", False),
@@ -554,7 +555,8 @@ def test_deep_and_many(tmp_path, monkeypatch):
 
 def test_a_link_in_the_tree_is_not_walked(tmp_path):
     tree = tree_v2(tmp_path, {"/a.slice": group_v2(MIB)})
-    os.symlink("..", str(tmp_path / "sys/fs/cgroup/a.slice/up"))
+    (tmp_path / "sys/fs/cgroup/a.slice/bare").mkdir()
+    os.symlink(".", str(tmp_path / "sys/fs/cgroup/a.slice/up"))
     assert subject.collect(tree, OPTIONS)["examined"] == 1
 
 
@@ -623,6 +625,8 @@ def test_live_host():
     currents = [group["current"] for group in value["groups"][:10]]
     assert currents == sorted(currents, reverse=True)
     place = subject.hierarchy(tree)
+    if value["version"] != "v2" and Path(place.file("", "release_agent")).exists():
+        assert "/" not in paths(subject.collect(tree, dict(OPTIONS, top=10000)))
     group = value["groups"][0]
     below = group["path"][len(place.root) :].rstrip("/")
     name = "memory.max" if value["version"] == "v2" else "memory.limit_in_bytes"

@@ -133,6 +133,7 @@ def test_rhel(tmp_path):
             "/srv/dumps/var/crash",
         ),
         ("path relative\n", "local", "/var/crash"),
+        ("path //a//b\n", "local", "/a/b"),
         ("path /net/dumps/x\n", "nfs:store:/export/dumps", "/net/dumps/x"),
         ("#ssh kdump@store\n\n  path /a b\n", "local", "/a b"),
         ("", "local", "/var/crash"),
@@ -145,7 +146,8 @@ def test_rhel_targets(tmp_path, config, target, directory):
     assert value["target"] == target
     assert (value["directory"] or {}).get("path") == directory
     if directory is None:
-        assert tree.unavailable["kdump.dumps"].endswith(("dumps go to " + target, target + " is not mounted"))
+        away = target.startswith(("ssh", "raw"))
+        assert tree.unavailable["kdump.dumps"] == ("dumps go to " + target if away else target + " is not mounted")
     elif directory.startswith("/net"):
         assert value["directory"]["exists"] is None
         assert "could block" in tree.unavailable["kdump.directory"]
@@ -159,7 +161,7 @@ def test_rhel_targets(tmp_path, config, target, directory):
         ('USE_KDUMP=1\nSSH="root@store"\nSSH_KEY=/root/key\n', "ssh:root@store", True, None),
         ('FTP="store:/x"\nFTP_PASSWORD="hush"\nSSH=a@b # both\n', "ftp:store:/x, ssh:a@b", None, None),
         ("USE_KDUMP=0\nUSE_KDUMP=1\nexport KDUMP_COREDIR=/a\n", "local", True, "/a"),
-        ("KDUMP_COREDIR=\n", "local", None, "/var/crash"),
+        ('KDUMP_COREDIR=\nNFS=""\n', "local", None, "/var/crash"),
         ('nonsense ( = \n"', "local", None, "/var/crash"),
     ],
 )
@@ -175,6 +177,8 @@ def test_the_configuration_of_the_installed_service_is_taken(tmp_path):
     files = {"/etc/kdump.conf": "path /rhel\n", "/etc/default/kdump-tools": "KDUMP_COREDIR=/debian\n"}
     tree = build(tmp_path, KERNEL, files, {"/lib/systemd/system/kdump-tools.service": ""})
     assert subject.collect(tree, OPTIONS)["directory"]["path"] == "/debian"
+    build(tmp_path, {"/lib/systemd/system/kdump.service": ""})
+    assert subject.collect(Tree(str(tmp_path)), OPTIONS)["directory"]["path"] == "/rhel"
 
 
 def test_without_systemd(tmp_path):
@@ -271,7 +275,7 @@ def test_an_unreadable_configuration_is_said(tmp_path):
 def test_links_in_the_dump_directory_are_not_followed(tmp_path):
     tree = build(tmp_path, KERNEL, {"/etc/kdump.conf": RHEL_CONF})
     dump(tmp_path, "/elsewhere/vmcore")
-    link(tmp_path, "/var/crash/loop", "../elsewhere")
+    link(tmp_path, "/var/crash/loop", "../../elsewhere")
     assert subject.collect(tree, OPTIONS)["dumps"] == []
 
 

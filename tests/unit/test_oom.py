@@ -21,7 +21,7 @@ OPTIONS = {"top": 10, "process_arguments": False, "seconds": 0}
 V2 = "26 22 0:23 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
 HYBRID = (
     "35 22 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
-    "40 22 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd\n"
+    "40 22 0:37 / /cgroups/systemd rw - cgroup cgroup rw,xattr,name=systemd\n"
 )
 KERNEL = {
     "/proc/self/mountinfo": V2,
@@ -93,7 +93,7 @@ def test_installed(tmp_path, path, name):
 
 @pytest.mark.parametrize(
     ("mounts", "directory"),
-    [(V2, "/sys/fs/cgroup"), (HYBRID, "/sys/fs/cgroup/systemd"), ("", "/sys/fs/cgroup")],
+    [(V2, "/sys/fs/cgroup"), (HYBRID, "/cgroups/systemd"), ("", "/sys/fs/cgroup")],
     ids=["v2", "v1", "no list of mounts"],
 )
 @pytest.mark.parametrize(

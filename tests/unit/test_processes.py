@@ -27,7 +27,7 @@ State:\t{state}
 Tgid:\t{pid}
 Pid:\t{pid}
 PPid:\t1
-Uid:\t1001\t0\t1001\t1001
+Uid:\t1001\t0\t0\t0
 Gid:\t100\t100\t100\t100
 VmPeak:\t  300000 kB
 VmSize:\t  300000 kB
@@ -114,6 +114,8 @@ def test_one_process(tmp_path):
         "by_comm": [{"comm": "worker", "processes": 1, "rss": 1000 * 1024, "swap": 24 * 1024}],
     }
     assert tree.unavailable == {}
+    # Who asks for the names next does not walk the host again.
+    os.unlink(str(tmp_path / "proc/42/status"))
     assert subject.names(tree) == {"worker"}
 
 
