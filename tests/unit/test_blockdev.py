@@ -139,7 +139,8 @@ def test_whole_disks(host):
 def test_links_that_a_copy_left_out(tmp_path):
     """tar without links, or a collector that follows them: only directories are there."""
     host = Host(tmp_path)
-    host.put("/sys/block/nvme0n1/dev", "259:0\n").put("/sys/block/sda/dev", "8:0\n").put("/sys/block/sda/sda1/dev", "8:1\n")
+    host.put("/sys/block/nvme0n1/dev", "259:0\n").put("/sys/block/sda/dev", "8:0\n")
+    host.put("/sys/block/sda/sda1/dev", "8:1\n")
     host.put("/sys/block/sda/sda1/partition", "1\n").put("/sys/class/block/sda1/dev", "8:1\n")
     host.put("/sys/class/block/sda1/partition", "1\n")
     known = subject.blocks(host.tree)
