@@ -23,11 +23,14 @@ from ansible_collections.linux_memory.oom.plugins.module_utils.mounts import mou
 
 # The kernel walks every page table entry of a process for its PSS, about 15 ms for each GiB, and keeps the process from
 # changing its mappings meanwhile. This much is walked in one reading, in bytes, the largest processes that fit first.
-PSS_BUDGET = 4 * 1024 * 1024 * 1024
+PSS_BUDGET = 1024 * 1024 * 1024
 
 # On a host that is out of memory, a process can hold the lock of its mappings for minutes, and who reads its PSS or its
 # arguments waits (which is why ps hangs there). They are read beside the main thread, which waits no longer than this.
 PATIENCE = 0.25
+
+# Who asks for rates waits for seconds anyway: then this many times the budget, and the patience, are spent.
+WITH_WINDOW = 4
 
 # A command line can be megabytes long.
 LONGEST_ARGUMENTS = 4096
@@ -315,11 +318,14 @@ def _signed(text):
 class Slow:
     """What can make its reader wait: the PSS, and the arguments where they are asked for. Safe to give up on."""
 
-    def __init__(self, tree, found, with_arguments):
+    def __init__(self, tree, found, options):
+        generosity = WITH_WINDOW if options["seconds"] else 1
         self.tree = tree
-        self.wanted = _affordable(found)
+        self.budget = generosity * PSS_BUDGET
+        self.patience = generosity * PATIENCE
+        self.wanted = _affordable(found, self.budget)
         self.skipped = len(found) - len(self.wanted)
-        self.pids = [process["pid"] for process in found] if with_arguments else []
+        self.pids = [process["pid"] for process in found] if options["process_arguments"] else []
         self.pss = {}
         self.arguments = {}
         self.denied = 0
@@ -333,7 +339,7 @@ class Slow:
         worker = threading.Thread(target=self._read)
         worker.daemon = True
         worker.start()
-        worker.join(PATIENCE)
+        worker.join(self.patience)
         return None
 
     def _read(self):
@@ -355,15 +361,16 @@ class Slow:
         if self.denied:
             self.tree.missing("processes.pss", "permission denied for %d of the listed processes" % self.denied)
         elif not self.done:
-            self.tree.missing("processes.pss", "not all read within %.2f s: a process held its mappings" % PATIENCE)
+            self.tree.missing(
+                "processes.pss", "not all read within %.2f s: a process held its mappings" % self.patience
+            )
         elif self.skipped:
             text = "not read for %d of the listed processes: more than %d GiB would have had to be walked"
-            self.tree.missing("processes.pss", text % (self.skipped, PSS_BUDGET >> 30))
+            self.tree.missing("processes.pss", text % (self.skipped, self.budget >> 30))
 
 
-def _affordable(found):
-    """Return the pids, largest first, whose page tables can be walked within the budget."""
-    left = PSS_BUDGET
+def _affordable(found, left):
+    """Return the pids, largest first, whose page tables can be walked with that many bytes left."""
     pids = []
     for process in found:
         # Swapped pages have entries of their own, and are walked as well.
@@ -409,7 +416,7 @@ def collect(tree, options, earlier=None):
         process = details(tree, pid, status) if len(largest) < top else None
         if process is not None:
             largest.append(process)
-    _add_slow(tree, largest, options["process_arguments"])
+    _add_slow(tree, largest, options)
     return {
         "count": found.seen,
         "examined": found.read,
@@ -419,13 +426,13 @@ def collect(tree, options, earlier=None):
     }
 
 
-def _add_slow(tree, largest, with_arguments):
-    slow = Slow(tree, largest, with_arguments)
+def _add_slow(tree, largest, options):
+    slow = Slow(tree, largest, options)
     slow.read()
     slow.say()
     for process in largest:
         process["pss"] = slow.pss.get(process["pid"])
-        if with_arguments:
+        if options["process_arguments"]:
             process["arguments"] = slow.arguments.get(process["pid"])
 
 

@@ -254,6 +254,10 @@ def test_pss_budget(tmp_path, monkeypatch):
     value = subject.collect(tree, OPTIONS)
     assert [found["pss"] for found in value["top"]] == [None, 2048, None, 4096]
     assert tree.unavailable["processes.pss"].startswith("not read for 2 of the listed processes")
+    tree = Tree(str(tmp_path))
+    value = subject.collect(tree, dict(OPTIONS, seconds=2))
+    assert [found["pss"] for found in value["top"]] == [1024, 2048, 3072, 4096]
+    assert tree.unavailable == {}
 
 
 def test_a_process_whose_mappings_are_locked_does_not_hold_us_up(monkeypatch):
