@@ -1,0 +1,122 @@
+# Copyright (c) 2026, linux_memory.oom contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run Molecule scenarios: make or find what they need, then `molecule test` each of them.
+
+    scenarios.py [--host NAME] [NAME ...]
+
+Without a name all scenarios run, one after another. Each run has a name of its own, in the names of its containers and
+in the directory for what it leaves behind (build/molecule/), and its containers are removed however it ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import yaml
+from collection_cache import collections
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "lab"))
+import containers  # noqa: E402 - beside the lab, not beside the tools
+from rootfs import LabError  # noqa: E402
+
+SCENARIOS = ROOT / "molecule"
+BUILD = ROOT / "build" / "molecule"
+
+
+def names() -> list[str]:
+    """Return the scenarios that this tool runs: those with tests of their own."""
+    return sorted(path.parent.name for path in SCENARIOS.glob("*/molecule.yml"))
+
+
+def platforms() -> list[dict]:
+    """Return the hosts of the matrix with the image of each, made where it is missing."""
+    hosts = yaml.safe_load((SCENARIOS / "matrix.yml").read_text(encoding="utf-8"))["hosts"]
+    made = containers.images(host["suite"] for host in hosts if "suite" in host)
+    return [{**host, "image": host.get("image") or made[host["suite"]]} for host in hosts]
+
+
+def environment(run: str, folder: Path) -> dict[str, str]:
+    """Return the environment of a run."""
+    paths = [ROOT / "build" / "collections", collections()]
+    return {
+        **os.environ,
+        **containers.environment(ROOT / "build" / "lab"),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "ANSIBLE_COLLECTIONS_PATH": os.pathsep.join(map(str, paths)),
+        "ANSIBLE_LOCALHOST_WARNING": "False",
+        "MOLECULE_EPHEMERAL_DIRECTORY": str(folder),
+        "LINUX_MEMORY_OOM_RUN": run,
+    }
+
+
+def molecule(name: str, command: list[str], hosts: list[dict]) -> int:
+    """Run one scenario and return Molecule's exit status; none of its containers is left."""
+    if not list((SCENARIOS / name / "tests").glob("test_*.py")):
+        print(f"molecule/{name}/tests has no test_*.py: Molecule would pass without having looked", file=sys.stderr)
+        return 1
+    run = f"linux-memory-oom-{secrets.token_hex(4)}"
+    folder = BUILD / run / name
+    folder.mkdir(parents=True)
+    matrix = BUILD / run / "platforms.yml"
+    matrix.write_text(yaml.safe_dump({"platforms": hosts}), encoding="utf-8")
+    variables = environment(run, folder)
+    base = ["--base-config", str(SCENARIOS / "base.yml"), "--base-config", str(matrix)]
+    started = time.monotonic()
+    try:
+        status = subprocess.run(
+            [str(Path(sys.executable).parent / "molecule"), *base, *command, "--scenario-name", name],
+            cwd=ROOT,
+            env=variables,
+            check=False,
+        ).returncode
+    finally:
+        remove(run, hosts, variables)
+    print(f"scenario {name}: {'failed' if status else 'passed'} in {time.monotonic() - started:.0f} s", flush=True)
+    return status
+
+
+def remove(run: str, hosts: list[dict], variables: dict[str, str]) -> None:
+    """Remove the containers of a run, where Molecule was stopped before it could."""
+    there = [f"{run}-{host['name']}" for host in hosts]
+    subprocess.run(
+        ["podman", "rm", "--force", "--ignore", "--time", "0", *there],
+        env=variables,
+        stdout=subprocess.DEVNULL,
+        check=False,
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Run the named scenarios, or all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names())}; all where none is named")
+    parser.add_argument("--host", action="append", help="only this host of the matrix (may be given more than once)")
+    chosen = parser.parse_args(arguments)
+    unknown = set(chosen.names) - set(names())
+    if unknown:
+        parser.error(f"no such scenario: {', '.join(sorted(unknown))}; there are {', '.join(names())}")
+    # A terminated run cleans up as an interrupted one does.
+    signal.signal(signal.SIGTERM, lambda *_what: sys.exit(143))
+    try:
+        hosts = platforms()
+        if chosen.host:
+            hosts = [host for host in hosts if host["name"] in chosen.host]
+        if not hosts:
+            parser.error("no host of the matrix has that name")
+        return max(molecule(name, ["test"], hosts) for name in chosen.names or names())
+    except LabError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
