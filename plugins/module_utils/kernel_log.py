@@ -21,18 +21,83 @@ import time
 # Abbreviated month names as dmesg -T prints them, in the languages whose names are told apart by their first
 # letters (glibc's locales; strftime(3) %b). Longest names first where one starts another.
 _MONTHS = {
-    "jan": 1, "ene": 1, "gen": 1, "janv": 1, "sty": 1, "led": 1, "янв": 1,
-    "feb": 2, "fév": 2, "fev": 2, "lut": 2, "úno": 2, "фев": 2, "févr": 2,
-    "mar": 3, "mär": 3, "mrt": 3, "bře": 3, "мар": 3, "mars": 3, "márc": 3,
-    "apr": 4, "avr": 4, "abr": 4, "kwi": 4, "dub": 4, "апр": 4,
-    "may": 5, "mai": 5, "mei": 5, "mag": 5, "maj": 5, "kvě": 5, "май": 5, "мая": 5,
-    "jun": 6, "juin": 6, "giu": 6, "cze": 6, "čen": 6, "июн": 6,
-    "jul": 7, "juil": 7, "lug": 7, "lip": 7, "čec": 7, "июл": 7,
-    "aug": 8, "aoû": 8, "aou": 8, "ago": 8, "sie": 8, "srp": 8, "авг": 8,
-    "sep": 9, "set": 9, "wrz": 9, "zář": 9, "сен": 9, "sept": 9,
-    "oct": 10, "okt": 10, "ott": 10, "out": 10, "paź": 10, "říj": 10, "окт": 10,
-    "nov": 11, "noi": 11, "ноя": 11,
-    "dec": 12, "dez": 12, "déc": 12, "dic": 12, "gru": 12, "pro": 12, "дек": 12,
+    "jan": 1,
+    "ene": 1,
+    "gen": 1,
+    "janv": 1,
+    "sty": 1,
+    "led": 1,
+    "янв": 1,
+    "feb": 2,
+    "fév": 2,
+    "fev": 2,
+    "lut": 2,
+    "úno": 2,
+    "фев": 2,
+    "févr": 2,
+    "mar": 3,
+    "mär": 3,
+    "mrt": 3,
+    "bře": 3,
+    "мар": 3,
+    "mars": 3,
+    "márc": 3,
+    "apr": 4,
+    "avr": 4,
+    "abr": 4,
+    "kwi": 4,
+    "dub": 4,
+    "апр": 4,
+    "may": 5,
+    "mai": 5,
+    "mei": 5,
+    "mag": 5,
+    "maj": 5,
+    "kvě": 5,
+    "май": 5,
+    "мая": 5,
+    "jun": 6,
+    "juin": 6,
+    "giu": 6,
+    "cze": 6,
+    "čen": 6,
+    "июн": 6,
+    "jul": 7,
+    "juil": 7,
+    "lug": 7,
+    "lip": 7,
+    "čec": 7,
+    "июл": 7,
+    "aug": 8,
+    "aoû": 8,
+    "aou": 8,
+    "ago": 8,
+    "sie": 8,
+    "srp": 8,
+    "авг": 8,
+    "sep": 9,
+    "set": 9,
+    "wrz": 9,
+    "zář": 9,
+    "сен": 9,
+    "sept": 9,
+    "oct": 10,
+    "okt": 10,
+    "ott": 10,
+    "out": 10,
+    "paź": 10,
+    "říj": 10,
+    "окт": 10,
+    "nov": 11,
+    "noi": 11,
+    "ноя": 11,
+    "dec": 12,
+    "dez": 12,
+    "déc": 12,
+    "dic": 12,
+    "gru": 12,
+    "pro": 12,
+    "дек": 12,
 }
 
 _DATE = r"\d{4}-\d\d-\d\d"
@@ -123,7 +188,7 @@ def parse_line(text):
             line.sender = "kernel"
         if uptime:
             line.uptime = float(uptime)
-        line.text = text = text[match.end():]
+        line.text = text = text[match.end() :]
         first = text[:1]
         # What else may follow is another prefix in brackets, never "[<task>]", which is the kernel's own.
         if first not in ("<", "[", "(") and (uptime or not first.isdigit()) or first == "[" and _TASK.match(text):
@@ -152,7 +217,7 @@ def _peel_one(line, text):
         return stripped if stripped[:1] in ("[", "<", ">") or (line.bare and stripped) else None
     if first in (">", "|"):
         match = _QUOTE.match(text)
-        return text[match.end():] if line.bare else None
+        return text[match.end() :] if line.bare else None
     if first == "<":
         return _after(line, _LEVEL.match(text), text)
     if first == "[":
@@ -168,7 +233,7 @@ def _after(line, match, text):
     if not match:
         return None
     line.bare = False
-    return text[match.end():]
+    return text[match.end() :]
 
 
 def _peel_bracket(line, text):
@@ -199,19 +264,19 @@ def _peel_digits(line, text):
     if match:
         line.stamp = line.stamp or match.group(1)
         line.bare = False
-        return _sender(line, text[match.end():])
+        return _sender(line, text[match.end() :])
     match = _UNIX.match(text)
     if match and line.stamp is None:
         line.epoch = float(match.group(1))
         line.stamp = match.group(1)
         line.bare = False
-        return _sender(line, text[match.end():])
+        return _sender(line, text[match.end() :])
     if line.stamp is None:
         match = _SYSLOG.match(text)
         if match:
             line.stamp = match.group(1)
             line.bare = False
-            return _sender(line, text[match.end():])
+            return _sender(line, text[match.end() :])
     return None
 
 
@@ -221,7 +286,7 @@ def _peel_word(line, text):
         if match:
             line.stamp = match.group(1)
             line.bare = False
-            return _sender(line, text[match.end():])
+            return _sender(line, text[match.end() :])
     match = _FACILITY.match(text)
     if match:
         return _after(line, match, text)
@@ -240,25 +305,25 @@ def _sender(line, text):
     """Take "host program[pid]:" off text, as it follows a syslog time stamp."""
     match = _CRI.match(text)
     if match:
-        return text[match.end():]
+        return text[match.end() :]
     match = _KERNEL.match(text)
     if match:
         line.host = match.group(1)
         line.sender = "kernel"
-        return text[match.end():]
+        return text[match.end() :]
     match = _SENDER.match(text)
     if match and not text.startswith("["):
         line.host = match.group(1)
         line.sender = match.group(2).rsplit("/", 1)[-1]
-        return text[match.end():]
+        return text[match.end() :]
     match = _SENDER_5424.match(text)
     if match and match.group(3) in ("-", "0") or match and match.group(2) in _KERNEL_SENDERS:
         line.host, line.sender = match.group(1), match.group(2)
-        return text[match.end():]
+        return text[match.end() :]
     match = re.match(r"(\S+) (?=\[ *\d+\.\d+\])", text)
     if match:
         line.host = match.group(1)
-        return text[match.end():]
+        return text[match.end() :]
     return text
 
 
@@ -350,8 +415,11 @@ def _journal_fields(line, entry):
         line.stamp = entry.get("__REALTIME_TIMESTAMP") if line.stamp is None else line.stamp
     line.host = _message(entry.get("_HOSTNAME")) or line.host
     line.boot = _message(entry.get("_BOOT_ID")) or None
-    line.sender = "kernel" if entry.get("_TRANSPORT") == "kernel" else (
-        _message(entry.get("SYSLOG_IDENTIFIER")) or _message(entry.get("_COMM")) or line.sender)
+    line.sender = (
+        "kernel"
+        if entry.get("_TRANSPORT") == "kernel"
+        else (_message(entry.get("SYSLOG_IDENTIFIER")) or _message(entry.get("_COMM")) or line.sender)
+    )
 
 
 def _microseconds(value):
@@ -380,11 +448,11 @@ def export_entry(data, start):
         if equals:
             position = end + 1
         else:
-            size = data[end + 1:end + 9]
+            size = data[end + 1 : end + 9]
             if len(size) < 8:
                 return None
             length = int.from_bytes(size, "little")
-            value = data[end + 9:end + 9 + length]
+            value = data[end + 9 : end + 9 + length]
             position = end + 9 + length + 1
             if length > 16 * 1024 * 1024:
                 # No kernel message is that long: the framing is lost, so go on at the next entry.
@@ -469,7 +537,7 @@ def _named_parts(stamp):
     clock = _CLOCK_PARTS.search(stamp)
     if not clock:
         return None
-    words = (stamp[:clock.start()] + " " + stamp[clock.end():]).replace(",", " ").split()
+    words = (stamp[: clock.start()] + " " + stamp[clock.end() :]).replace(",", " ").split()
     month = day = year = None
     for word in reversed(words):
         number = re.match(r"(\d+)(月|日|年|\.)?$", word)

@@ -34,7 +34,12 @@ _NAMES = re.compile(r"^(?:kern\.log|messages|syslog)(?:[.-][\w.-]+)?$")
 _SOS_NAMES = re.compile(r"^(?:journalctl|dmesg)")
 _JOURNAL_SIGNATURE = b"LPKSHHRH"
 _JOURNAL_FIELDS = (
-    "MESSAGE", "_TRANSPORT", "_HOSTNAME", "_BOOT_ID", "SYSLOG_IDENTIFIER", "_SOURCE_MONOTONIC_TIMESTAMP",
+    "MESSAGE",
+    "_TRANSPORT",
+    "_HOSTNAME",
+    "_BOOT_ID",
+    "SYSLOG_IDENTIFIER",
+    "_SOURCE_MONOTONIC_TIMESTAMP",
     "_SOURCE_REALTIME_TIMESTAMP",
 )
 _SEARCH_PATH = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin")
@@ -126,8 +131,12 @@ def command_pieces(command, stdin=None):
     with tempfile.TemporaryFile() as complaints:
         try:
             process = subprocess.Popen(
-                command, stdin=stdin if stdin is not None else subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=complaints, env=environment)
+                command,
+                stdin=stdin if stdin is not None else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                env=environment,
+            )
         except EnvironmentError as error:
             raise SourceError("%s: %s" % (command[0], why(error)))
         try:
@@ -173,7 +182,7 @@ class JournalSource(Source):
     def pieces(self):
         matches = []
         if self.boots:
-            matches = ["_BOOT_ID=" + boot for boot in boot_ids(self.selection)[-self.boots:]]
+            matches = ["_BOOT_ID=" + boot for boot in boot_ids(self.selection)[-self.boots :]]
         span = []
         if self.since is not None:
             span.append("--since=@%d" % self.since)

@@ -21,8 +21,23 @@ import re
 from ansible_collections.linux_memory.oom.plugins.module_utils import kernel_log
 from ansible_collections.linux_memory.oom.plugins.module_utils import oom_report_fields as fields
 from ansible_collections.linux_memory.oom.plugins.module_utils.oom_report_data import (
-    AFTER, ALLOCATIONS, BUDDY, CONTEXT, HUGEPAGES, KILL, MEMCG, MEMINFO, NODES, PREAMBLE, SLAB, TAIL, TASKS, ZONES,
-    Builder, empty_victim, finish,
+    AFTER,
+    ALLOCATIONS,
+    BUDDY,
+    CONTEXT,
+    HUGEPAGES,
+    KILL,
+    MEMCG,
+    MEMINFO,
+    NODES,
+    PREAMBLE,
+    SLAB,
+    TAIL,
+    TASKS,
+    ZONES,
+    Builder,
+    empty_victim,
+    finish,
 )
 
 # Lines without anything of a report after which it is closed: after its end, and before it.
@@ -56,7 +71,7 @@ _SUSPECT = re.compile(
     r"oom_reaper: |.{1,20}: page allocation (?:failure|stalls))"
 )
 _TRACE = re.compile(r"[^\n]*\+0x[0-9a-f]+/0x[0-9a-f]")
-_FIGURES = re.compile(r"^(?:Node \d+ )?[A-Za-z][\w()]*:\s?\d+\s?[kKMG]B(?:\s|$)|^\d+ pages \S|^\[ *\d+\] +-?\d+ +\d+ ")
+_FIGURES = re.compile(r"^Node \d+ \S|^[A-Za-z][\w()]*:\s?\d+\s?[kKMG]B(?:\s|$)|^\d+ pages \S|^\[ *\d+\] +-?\d+ +\d+ ")
 
 
 class Assembler:
@@ -367,6 +382,8 @@ class Assembler:
             return True
         if "process" in text and self._kill_line(line, text):
             return True
+        if ": usage " in text and "failcnt" in text and fields.USAGE.search(text):
+            return self._usage(line, text)
         if "emory" in text and self._named_line(line, text):
             return True
         if text.startswith("Mem-") and text[:9].lower() == "mem-info:":
@@ -461,9 +478,15 @@ class Assembler:
             return False
         pid = int(match.group("pid"))
         done = "reaped process" in text
-        sizes = fields.pairs_kb(text[match.start():].replace("-rss:", "_rss:")) if done else {}
-        entry = {"pid": pid, "comm": match.group("comm"), "reaped": done, "anon_rss": sizes.get("anon_rss"),
-                 "file_rss": sizes.get("file_rss"), "shmem_rss": sizes.get("shmem_rss")}
+        sizes = fields.pairs_kb(text[match.start() :].replace("-rss:", "_rss:")) if done else {}
+        entry = {
+            "pid": pid,
+            "comm": match.group("comm"),
+            "reaped": done,
+            "anon_rss": sizes.get("anon_rss"),
+            "file_rss": sizes.get("file_rss"),
+            "shmem_rss": sizes.get("shmem_rss"),
+        }
         builder = self._last_of(lambda one: any(victim["pid"] == pid for victim in one.victims))
         if builder is None:
             builder = self._last_of(lambda one: one.kind == "oom" and bool(one.victims))
@@ -500,8 +523,11 @@ class Assembler:
 
     def _end(self, line):
         """Return the report that a line without a process ends."""
-        builder = self._last_of(lambda one: one.kind == "oom" and not one.finished and (
-            line.caller is None or one.caller in (None, line.caller)))
+        builder = self._last_of(
+            lambda one: (
+                one.kind == "oom" and not one.finished and (line.caller is None or one.caller in (None, line.caller))
+            )
+        )
         if builder is None:
             builder = self._start(line)
         builder.last = self.number
@@ -517,7 +543,7 @@ class Assembler:
         return False
 
     def _killed(self, line, match):
-        if match.group("comm") is None:
+        if match.group("comm") is None and match.group("short") is None:
             return self._killed_cut(line, match)
         victim = fields.parse_victim(match)
         builder = self._kill_owner(line, victim["pid"])
@@ -570,8 +596,11 @@ class Assembler:
 
     def _kill_owner(self, line, pid):
         """Return the report whose victim has this pid, by what names it; else the unfinished one, else a new one."""
-        able = [one for one in self._open if one.kind == "oom" and (
-            line.caller is None or one.caller is None or one.caller == line.caller)]
+        able = [
+            one
+            for one in self._open
+            if one.kind == "oom" and (line.caller is None or one.caller is None or one.caller == line.caller)
+        ]
         for one in able:
             if any(victim["pid"] == pid for victim in one.victims) and not (one.finished and self._older(one, line)):
                 return one
@@ -597,9 +626,6 @@ class Assembler:
         return line.uptime is not None and builder.uptime is not None and line.uptime - builder.uptime > 1.0
 
     def _named_line(self, line, text):
-        match = fields.USAGE.search(text)
-        if match:
-            return self._usage(line, text)
         match = fields.STATS.match(text)
         if match:
             builder = self._pick(line, MEMCG)
@@ -685,7 +711,8 @@ class Assembler:
             after_panic = not builder.headed and builder.panic is not None
             if trigger["comm"] is not None and comm != trigger["comm"] and trigger["comm"].endswith(comm):
                 trigger["comm"] = comm
-            if trigger["comm"] is not None and builder.line.bare and comm.endswith(trigger["comm"]) and comm != trigger["comm"]:
+            begun = builder.line.bare and bool(trigger["comm"]) and comm != trigger["comm"]
+            if begun and comm.endswith(trigger["comm"]):
                 # The text begins inside the report's first line.
                 trigger["comm"], builder.mixed = comm, True
             if trigger["comm"] == comm and trigger["cpu"] is None or after_panic and trigger["comm"] is None:
@@ -778,6 +805,9 @@ class Assembler:
         match = fields.SWAP.match(text)
         if match:
             return self._swap(line, match)
+        match = fields.HUGEPAGES.match(text)
+        if match:
+            return self._hugepages(line, match)
         builder = self._mine(line)
         if builder is None:
             return False
@@ -812,8 +842,12 @@ class Assembler:
     def _stat_line(self, line, text):
         builder = None
         for one in reversed(self._open):
-            if one.groups and not one.tables and not one.finished and (
-                    line.caller is None or one.caller in (None, line.caller)):
+            if (
+                one.groups
+                and not one.tables
+                and not one.finished
+                and (line.caller is None or one.caller in (None, line.caller))
+            ):
                 builder = one
                 break
         if builder is None:
@@ -898,9 +932,6 @@ class Assembler:
         match = fields.BUDDY.match(text)
         if match:
             return self._buddy(line, match)
-        match = fields.HUGEPAGES.match(text)
-        if match:
-            return self._hugepages(line, match)
         match = fields.SWAP.match(text)
         if match:
             return self._swap(line, match)
@@ -955,8 +986,13 @@ class Assembler:
     def _hugepages(self, line, match):
         builder = self._pick(line, HUGEPAGES)
         node, total, free, surplus, size = match.groups()
-        entry = {"node": _integer(node), "total": int(total), "free": int(free), "surplus": int(surplus),
-                 "size": int(size) * 1024}
+        entry = {
+            "node": _integer(node),
+            "total": int(total),
+            "free": int(free),
+            "surplus": int(surplus),
+            "size": int(size) * 1024,
+        }
         for other in builder.hugepages:
             if (other["node"], other["size"]) == (entry["node"], entry["size"]):
                 builder.mixed = builder.mixed or other != entry

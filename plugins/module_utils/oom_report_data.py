@@ -16,8 +16,23 @@ from ansible_collections.linux_memory.oom.plugins.module_utils import kernel_log
 from ansible_collections.linux_memory.oom.plugins.module_utils import oom_report_fields as fields
 
 # The parts of a report in the order in which the kernel prints them (mm/oom_kill.c: dump_header and after).
-(HEADER, PREAMBLE, MEMCG, MEMINFO, NODES, ZONES, BUDDY, HUGEPAGES, TAIL, ALLOCATIONS, SLAB, TASKS, CONTEXT, KILL,
- AFTER) = range(15)
+(
+    HEADER,
+    PREAMBLE,
+    MEMCG,
+    MEMINFO,
+    NODES,
+    ZONES,
+    BUDDY,
+    HUGEPAGES,
+    TAIL,
+    ALLOCATIONS,
+    SLAB,
+    TASKS,
+    CONTEXT,
+    KILL,
+    AFTER,
+) = range(15)
 
 
 class Builder:
@@ -34,8 +49,17 @@ class Builder:
         self.mixed = False
         self.sysrq = False
         self.kernel = None
-        self.trigger = {"comm": None, "pid": None, "uid": None, "gfp_mask": None, "gfp_flags": None, "order": None,
-                        "oom_score_adj": None, "oom_adj": None, "cpu": None}
+        self.trigger = {
+            "comm": None,
+            "pid": None,
+            "uid": None,
+            "gfp_mask": None,
+            "gfp_flags": None,
+            "order": None,
+            "oom_score_adj": None,
+            "oom_adj": None,
+            "cpu": None,
+        }
         self.nodemask = self.cpuset = self.mems_allowed = None
         self.meminfo = False
         self.pages = {}
@@ -117,32 +141,61 @@ def finish(builder, assembler):
         when = kernel_log.iso_utc(epoch)
     victims = [_with_row(victim, builder, size) for victim in builder.victims]
     if not victims and builder.intent is not None:
-        victims = [_with_row(dict(empty_victim(builder.intent["pid"], builder.intent["comm"]),
-                                  score=builder.intent["score"]), builder, size)]
+        victims = [
+            _with_row(
+                dict(empty_victim(builder.intent["pid"], builder.intent["comm"]), score=builder.intent["score"]),
+                builder,
+                size,
+            )
+        ]
     context = builder.context or {}
     report = {
-        "kind": builder.kind, "path": assembler.path, "source": assembler.source, "line": builder.number,
-        "time": when, "epoch": epoch, "time_text": _text(builder.line.stamp), "year_assumed": assumed,
+        "kind": builder.kind,
+        "path": assembler.path,
+        "source": assembler.source,
+        "line": builder.number,
+        "time": when,
+        "epoch": epoch,
+        "time_text": _text(builder.line.stamp),
+        "year_assumed": assumed,
         "time_computed": from_boot,
-        "uptime": builder.line.uptime, "host": builder.line.host, "boot": builder.line.boot,
-        "kernel": builder.kernel, "scope": None, "constraint": _constraint(builder),
-        "cgroup": None, "oom_memcg": context.get("oom_memcg") or builder.memcg.get("limit_of"),
+        "uptime": builder.line.uptime,
+        "host": builder.line.host,
+        "boot": builder.line.boot,
+        "kernel": builder.kernel,
+        "scope": None,
+        "constraint": _constraint(builder),
+        "cgroup": None,
+        "oom_memcg": context.get("oom_memcg") or builder.memcg.get("limit_of"),
         "task_memcg": context.get("task_memcg") or builder.memcg.get("task"),
         "nodemask": _mask(context.get("nodemask", builder.nodemask)),
         "mems_allowed": context.get("mems_allowed", builder.mems_allowed),
         "cpuset": context.get("cpuset", builder.cpuset),
-        "sysrq": builder.sysrq, "trigger": builder.trigger, "victim": victims[0] if victims else None,
-        "victims": victims, "group_kill": builder.group, "outcome": _outcome(builder),
+        "sysrq": builder.sysrq,
+        "trigger": builder.trigger,
+        "victim": victims[0] if victims else None,
+        "victims": victims,
+        "group_kill": builder.group,
+        "outcome": _outcome(builder),
         "allocating_task": "oom_kill_allocating_task" in (builder.message or ""),
-        "panicked": builder.panic is not None, "panic": builder.panic, "reaped": builder.reaped,
-        "page_size": size, "page_size_from": how,
+        "panicked": builder.panic is not None,
+        "panic": builder.panic,
+        "reaped": builder.reaped,
+        "page_size": size,
+        "page_size_from": how,
         "memory": {name: pages * size for name, pages in builder.pages.items()} or None,
-        "swap": _swap_totals(builder, size), "nodes": [_flat(node, "node") for node in builder.nodes],
-        "zones": [_zone_entry(zone, size) for zone in builder.zones], "hugepages": builder.hugepages,
-        "memcg": _memcg(builder), "tasks": _tasks(builder, size),
-        "slab_info": None if builder.slab is None else [
-            {"name": name, "used": used, "total": total} for name, used, total in builder.slab],
-        "allocations": builder.allocations, "unparsed": builder.unparsed, "bytes": None,
+        "swap": _swap_totals(builder, size),
+        "nodes": [_flat(node, "node") for node in builder.nodes],
+        "zones": [_zone_entry(zone, size) for zone in builder.zones],
+        "hugepages": builder.hugepages,
+        "memcg": _memcg(builder),
+        "tasks": _tasks(builder, size),
+        "slab_info": None
+        if builder.slab is None
+        else [{"name": name, "used": used, "total": total} for name, used, total in builder.slab],
+        "allocations": builder.allocations,
+        "unparsed": builder.unparsed,
+        "bytes": None,
     }
     report["cgroup"] = report["oom_memcg"] or (report["memcg"] or {}).get("path")
     report["scope"] = _scope(builder, report)
@@ -172,8 +225,12 @@ def _outcome(builder):
     return None
 
 
-_SCOPES = {"CONSTRAINT_NONE": "global", "CONSTRAINT_CPUSET": "cpuset", "CONSTRAINT_MEMORY_POLICY": "mempolicy",
-           "CONSTRAINT_MEMCG": "cgroup"}
+_SCOPES = {
+    "CONSTRAINT_NONE": "global",
+    "CONSTRAINT_CPUSET": "cpuset",
+    "CONSTRAINT_MEMORY_POLICY": "mempolicy",
+    "CONSTRAINT_MEMCG": "cgroup",
+}
 
 
 def _scope(builder, report):
@@ -191,8 +248,12 @@ def _scope(builder, report):
         return None
     # Kernels before 5.0 do not tell the constraint; a kill line with all figures and no "oom-kill:" before it means
     # that the line was lost.
-    told_elsewhere = builder.message is not None and builder.victims and builder.intent is None and any(
-        victim["anon_rss"] is not None for victim in builder.victims)
+    told_elsewhere = (
+        builder.message is not None
+        and builder.victims
+        and builder.intent is None
+        and any(victim["anon_rss"] is not None for victim in builder.victims)
+    )
     if told_elsewhere or not (builder.meminfo or builder.pages or builder.message or builder.panic):
         return None
     return "global"
@@ -237,10 +298,16 @@ def _memcg(builder):
     own = groups[0]["stats"] if groups and groups[0]["path"] in (None, path) else {}
     return {
         "path": path,
-        "usage": found.get("usage"), "limit": found.get("limit"), "failcnt": found.get("failcnt"),
-        "swap": found.get("swap"), "memsw": found.get("memsw"), "kmem": found.get("kmem"),
-        "min_protection": found.get("min_protection"), "low_protection": found.get("low_protection"),
-        "stats": own, "groups": groups,
+        "usage": found.get("usage"),
+        "limit": found.get("limit"),
+        "failcnt": found.get("failcnt"),
+        "swap": found.get("swap"),
+        "memsw": found.get("memsw"),
+        "kmem": found.get("kmem"),
+        "min_protection": found.get("min_protection"),
+        "low_protection": found.get("low_protection"),
+        "stats": own,
+        "groups": groups,
     }
 
 
@@ -256,17 +323,35 @@ def _tasks(builder, size):
     return [_task(plan, values, name) for values, name in builder.rows]
 
 
-_NAMES = {"swapents": "swap", "pgtables_bytes": "pgtables", "nr_ptes": "pgtables", "nr_pmds": "pgtables",
-          "nr_puds": "pgtables"}
-_IN_PAGES = frozenset([
-    "total_vm", "rss", "rss_anon", "rss_file", "rss_shmem", "swapents", "nr_ptes", "nr_pmds", "nr_puds",
-])
+_NAMES = {
+    "swapents": "swap",
+    "pgtables_bytes": "pgtables",
+    "nr_ptes": "pgtables",
+    "nr_pmds": "pgtables",
+    "nr_puds": "pgtables",
+}
+_IN_PAGES = frozenset(
+    [
+        "total_vm",
+        "rss",
+        "rss_anon",
+        "rss_file",
+        "rss_shmem",
+        "swapents",
+        "nr_ptes",
+        "nr_pmds",
+        "nr_puds",
+    ]
+)
 
 
 def _plan(columns, size):
     """Return [(position, name, factor)] of a table's columns: what each is called in a report, and in which unit."""
-    return [(position, _NAMES.get(column, column), size if column in _IN_PAGES else 1)
-            for position, column in enumerate(columns) if column != "?"]
+    return [
+        (position, _NAMES.get(column, column), size if column in _IN_PAGES else 1)
+        for position, column in enumerate(columns)
+        if column != "?"
+    ]
 
 
 def _task(plan, values, name):
@@ -355,9 +440,23 @@ def _memory_incomplete(builder):
     if not builder.zones or "swap_free" not in builder.sizes and "swap_total" in builder.sizes:
         return True
     old = "active" in pages
-    wanted = ("free", "dirty", "writeback", "mapped") if old else (
-        "active_anon", "inactive_anon", "active_file", "free", "dirty", "writeback", "slab_reclaimable",
-        "slab_unreclaimable", "shmem", "mapped", "pagetables")
+    wanted = (
+        ("free", "dirty", "writeback", "mapped")
+        if old
+        else (
+            "active_anon",
+            "inactive_anon",
+            "active_file",
+            "free",
+            "dirty",
+            "writeback",
+            "slab_reclaimable",
+            "slab_unreclaimable",
+            "shmem",
+            "mapped",
+            "pagetables",
+        )
+    )
     return any(name not in pages for name in wanted) or "ram" not in pages
 
 
@@ -377,5 +476,15 @@ def _end_incomplete(builder):
 
 def empty_victim(pid, comm):
     """Return a victim of whom only the name is known."""
-    return {"comm": comm, "pid": pid, "uid": None, "total_vm": None, "anon_rss": None, "file_rss": None,
-            "shmem_rss": None, "pgtables": None, "oom_score_adj": None, "score": None}
+    return {
+        "comm": comm,
+        "pid": pid,
+        "uid": None,
+        "total_vm": None,
+        "anon_rss": None,
+        "file_rss": None,
+        "shmem_rss": None,
+        "pgtables": None,
+        "oom_score_adj": None,
+        "score": None,
+    }

@@ -25,13 +25,15 @@ ALLOCATION = re.compile(
     r"^(?P<comm>.*?):\s+(?:page\s+allocation\s+(?:failure|stalls)|(?:vmalloc|vmap)\S*\s.*?(?:failure|error))"
     r"(?P<rest>.*?)\bmode:\s*(?P<mask>0x[0-9a-fA-F]+)(?:\((?P<flags>[^)]*)\))?"
     r"(?:,\s*nodemask=(?P<nodemask>\(null\)|[\d,-]*?(?=,|\s|$)))?"
-    r"(?:,\s*cpuset=(?P<cpuset>.*?),\s*mems_allowed=(?P<mems>[\d,-]+))?", re.S
+    r"(?:,\s*cpuset=(?P<cpuset>.*?),\s*mems_allowed=(?P<mems>[\d,-]+))?",
+    re.S,
 )
 ORDER = re.compile(r"\border[:=]\s*(-?\d+)")
 CPUSET = re.compile(r"^(?P<comm>.*?)\s+cpuset=(?P<cpuset>\S+)\s+mems_allowed=(?P<mems>[\d,-]+)")
 CPU = re.compile(
     r"(?:CPU:\s*(?P<cpu>\d+)\s+(?:UID:\s*(?P<uid>\d+)\s+)?PID:\s*(?P<pid>\d+)\s+Comm:|Pid:\s*(?P<oldpid>\d+),\s*comm:)"
-    r"\s+(?P<comm>.*?)(?:\s+Kdump:\s+loaded)?\s+(?:Not\s+tainted|Tainted:(?:\s+[A-Z]+)*)\s+(?P<kernel>\d+\.\S+)", re.S
+    r"\s+(?P<comm>.*?)(?:\s+Kdump:\s+loaded)?\s+(?:Not\s+tainted|Tainted:(?:\s+[A-Z]+)*)\s+(?P<kernel>\d+\.\S+)",
+    re.S,
 )
 CPU_NO_KERNEL = re.compile(
     r"(?:CPU:\s*(?P<cpu>\d+)\s+(?:UID:\s*(?P<uid>\d+)\s+)?PID:\s*(?P<pid>\d+)\s+Comm:|Pid:\s*(?P<oldpid>\d+),\s*comm:)"
@@ -63,9 +65,7 @@ PAGECACHE = re.compile(r"^(\d+)\s+total\s+pagecache\s+pages")
 PAGES = re.compile(r"^(\d+)\s+(pages?\s+[A-Za-z][\w/ -]*?|[a-z]+\s+pages)\s*$")
 SWAP_STATS = re.compile(r"^Swap\s+cache(?:\s+stats)?:\s+add\s+(\d+),\s+delete\s+(\d+),\s+find\s+(\d+)/(\d+)")
 SWAP = re.compile(r"^(Free|Total)\s+swap\s*[=:]\s*(\d+)kB")
-ALLOCATION_TAG = re.compile(
-    r"^([\d.]+)\s*([KMGTPE]i?B|[kB]B?)?\s+(\d+)\s+(\S+?):(\d+)\s+(?:\[(\S+)\]\s+)?func:(\S+)"
-)
+ALLOCATION_TAG = re.compile(r"^([\d.]+)\s*([KMGTPE]i?B|[kB]B?)?\s+(\d+)\s+(\S+?):(\d+)\s+(?:\[(\S+)\]\s+)?func:(\S+)")
 SLAB = re.compile(r"^(\S(?:.*?\S)?)\s+(\d+)KB\s+(\d+)KB\s*$", re.S)
 SLAB_TITLE = re.compile(r"^Name\s+Used\s+Total")
 TABLE = re.compile(r"^\[\s*pid\s*\]\s+uid\s+tgid\s+total_vm\s+rss\s+(.*?)\s*\bname\s*$", re.S)
@@ -73,31 +73,46 @@ ROW_START = re.compile(r"^\[\s*\d+\]\s+-?\d+\s+\d+\s")
 OOM_KILL = re.compile(r"oom-kill:\s*constraint=")
 KILLED = re.compile(
     r"^(?:(?P<message>[A-Z][\w ]*(?:\([\w ]+\))?):\s+)?Killed\s+process\s+(?P<pid>\d+)(?:,\s+UID\s+(?P<uid>\d+),)?\s+"
-    r"\((?P<comm>.*?)\)(?=[\s,.]|$)(?P<rest>.*)$", re.S
+    r"\((?:(?P<comm>.*)\)(?=\s+(?:total-vm|vsz):)|(?P<short>.*?)\)(?=[\s,.]|$))(?P<rest>.*)$",
+    re.S,
 )
 KILLED_CUT = re.compile(
-    r"^(?:(?P<message>[A-Z][\w ]*(?:\([\w ]+\))?):\s+)?Killed\s+process\s+(?P<pid>\d+)\s*(?P<comm>(?!))?(?:\([^()]*)?$"
+    r"^(?:(?P<message>[A-Z][\w ]*(?:\([\w ]+\))?):\s+)?Killed\s+process\s+(?P<pid>\d+)\s*"
+    r"(?P<comm>(?!))?(?P<short>(?!))?(?:\([^()]*)?$"
+)
+KILL = re.compile(r"oom-kill:\s*constraint=")
+KILLED = re.compile(
+    r"^(?:(?P<message>[A-Z][\w ]*(?:\([\w ]+\))?):\s+)?Killed\s+process\s+(?P<pid>\d+)(?:,\s+UID\s+(?P<uid>\d+),)?\s+"
+    r"\((?:(?P<comm>.*)\)(?=\s+(?:total-vm|vsz):)|(?P<short>.*?)\)(?=[\s,.]|$))(?P<rest>.*)$",
+    re.S,
+)
+KILLED_CUT = re.compile(
+    r"^(?:(?P<message>[A-Z][\w ]*(?:\([\w ]+\))?):\s+)?Killed\s+process\s+(?P<pid>\d+)\s*(?P<comm>(?!))?(?P<short>(?!))?(?:\([^()]*)?$"
 )
 KILL = re.compile(
-    r"^(?:(?P<message>[A-Z][\w ]*(?:\([\w ]+\))?):\s+)?[Kk]ill\s+process\s+(?P<pid>\d+)\s+\((?P<comm>.*?)\)"
-    r"(?=\s)\s+(?:score\s+(?P<score>-?\d+)|(?P<sharing>sharing\s+same\s+memory))", re.S
+    r"^(?:(?P<message>[A-Z][\w ]*(?:\([\w ]+\))?):\s+)?[Kk]ill\s+process\s+(?P<pid>\d+)\s+\((?P<comm>.*)\)"
+    r"\s+(?:score\s+(?P<score>-?\d+)|(?P<sharing>sharing\s+same\s+memory))",
+    re.S,
 )
-EXITING = re.compile(
-    r"^(?P<message>[A-Z][\w ]*(?:\([\w ]+\))?):\s+OOM\s+victim\s+(?P<pid>\d+)\s+\((?P<comm>.*?)\)\s+is")
+EXITING = re.compile(r"^(?P<message>[A-Z][\w ]*(?:\([\w ]+\))?):\s+OOM\s+victim\s+(?P<pid>\d+)\s+\((?P<comm>.*)\)\s+is")
 REAPED = re.compile(
-    r"oom_reaper:\s+reaped\s+process\s*:?(?P<pid>\d+)\s+\((?P<comm>.*?)\)(?:,|\s|$)", re.S)
-NOT_REAPED = re.compile(r"oom_reaper:\s+unable\s+to\s+reap\s+pid:\s*(?P<pid>\d+)\s+\((?P<comm>.*?)\)")
+    r"oom_reaper:\s+reaped\s+process\s*:?(?P<pid>\d+)\s+\((?P<comm>.*?)\)(?:,?\s+(?:now|anon-rss)|,?$)", re.S
+)
+NOT_REAPED = re.compile(r"oom_reaper:\s+unable\s+to\s+reap\s+pid:\s*(?P<pid>\d+)\s+\((?P<comm>.*)\)")
 GROUP = re.compile(r"^Tasks\s+in\s+(.*?)\s+are\s+going\s+to\s+be\s+killed\s+due\s+to\s+memory\.oom\.group\s+set", re.S)
 PANIC = re.compile(r"^Kernel\s+panic\s+-\s+not\s+syncing:\s+(.*)$", re.S)
 REFUSAL = re.compile(
     r"\bpid:\s*(?P<pid>\d+),\s+comm:\s+(?P<comm>.*?),\s+(?:bytes:\s*(?P<bytes>\d+)\s+not|no)\s+enough\s+memory\s+for"
-    r"\s+the\s+allocation", re.S
+    r"\s+the\s+allocation",
+    re.S,
 )
 _PANIC_REASON = re.compile(
     r"[Oo]ut of memory\S* \S*\s*panic_on_oom is (?:enabled|selected)|[Oo]ut of memory and no killable processes\.\.\.|"
-    r"System is deadlocked on memory")
+    r"System is deadlocked on memory"
+)
 LOST = re.compile(
-    r"\b(?:\d+ printk messages dropped|[Mm]issed \d+ kernel messages|log lost \d+|\d+ callbacks suppressed)")
+    r"\b(?:\d+ printk messages dropped|[Mm]issed \d+ kernel messages|log lost \d+|\d+ callbacks suppressed)"
+)
 
 # Kill messages of kernels before 2.6.36, which told the constraint in words.
 _MESSAGE_CONSTRAINT = {
@@ -115,46 +130,110 @@ _WHOLE_SIZES = re.compile(r"(?:\d[kK]B|\?\s*(?:yes|no)|pages_scanned:\d+)$")
 _WHOLE_VICTIM = re.compile(r"(?:\dkB|UID:\s*\d+|oom_score_adj:\s*-?\d+)$")
 
 # The last names that the kernel puts on a line of global counters; a line that ends otherwise was cut.
-LAST_COUNTERS = frozenset([
-    "isolated_anon", "isolated_file", "unstable", "writeback", "bounce", "pagetables", "kernel_misc_reclaimable",
-    "free_cma", "slab_unreclaimable", "inactive_file", "inactive_anon", "free_pcp", "shmem", "mlocked", "pages_scanned",
-    "unevictable", "sec_pagetables", "free_highatomic", "zspages", "zsmalloc", "mapped",
-])
+LAST_COUNTERS = frozenset(
+    [
+        "isolated_anon",
+        "isolated_file",
+        "unstable",
+        "writeback",
+        "bounce",
+        "pagetables",
+        "kernel_misc_reclaimable",
+        "free_cma",
+        "slab_unreclaimable",
+        "inactive_file",
+        "inactive_anon",
+        "free_pcp",
+        "shmem",
+        "mlocked",
+        "pages_scanned",
+        "unevictable",
+        "sec_pagetables",
+        "free_highatomic",
+        "zspages",
+        "zsmalloc",
+        "mapped",
+    ]
+)
 
 # Names that only a line of Mem-Info's global counters has; one line of it may begin with any of them.
-KNOWN_COUNTERS = LAST_COUNTERS | frozenset([
-    "active_anon", "active_file", "active", "inactive", "dirty", "slab_reclaimable", "slab", "free",
-])
+KNOWN_COUNTERS = LAST_COUNTERS | frozenset(
+    [
+        "active_anon",
+        "active_file",
+        "active",
+        "inactive",
+        "dirty",
+        "slab_reclaimable",
+        "slab",
+        "free",
+    ]
+)
 
 # What follows the number at the end of Mem-Info, and what it is called in a report's memory.
 _PAGES_NAMES = {
-    "pages ram": "ram", "pages of ram": "ram", "pages highmem/movableonly": "highmem", "pages highmem": "highmem",
-    "pages of highmem": "highmem", "pages reserved": "reserved", "reserved pages": "reserved",
-    "pages cma reserved": "cma_reserved", "pages hwpoisoned": "hwpoisoned", "pages in swap cache": "swap_cache",
-    "pages swap cached": "swap_cache", "pages shared": "shared", "pages non-shared": "non_shared",
-    "pages dirty": "dirty", "pages writeback": "writeback", "pages mapped": "mapped", "pages slab": "slab",
-    "pages pagetables": "pagetables", "free pages": "free",
+    "pages ram": "ram",
+    "pages of ram": "ram",
+    "pages highmem/movableonly": "highmem",
+    "pages highmem": "highmem",
+    "pages of highmem": "highmem",
+    "pages reserved": "reserved",
+    "reserved pages": "reserved",
+    "pages cma reserved": "cma_reserved",
+    "pages hwpoisoned": "hwpoisoned",
+    "pages in swap cache": "swap_cache",
+    "pages swap cached": "swap_cache",
+    "pages shared": "shared",
+    "pages non-shared": "non_shared",
+    "pages dirty": "dirty",
+    "pages writeback": "writeback",
+    "pages mapped": "mapped",
+    "pages slab": "slab",
+    "pages pagetables": "pagetables",
+    "free pages": "free",
 }
 
-_UNITS = {"B": 1, "kB": 1024, "KB": 1024, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
-          "PiB": 1 << 50, "EiB": 1 << 60, "k": 1024}
+_UNITS = {
+    "B": 1,
+    "kB": 1024,
+    "KB": 1024,
+    "KiB": 1 << 10,
+    "MiB": 1 << 20,
+    "GiB": 1 << 30,
+    "TiB": 1 << 40,
+    "PiB": 1 << 50,
+    "EiB": 1 << 60,
+    "k": 1024,
+}
 
-_COLUMNS = frozenset([
-    "rss_anon", "rss_file", "rss_shmem", "nr_ptes", "nr_pmds", "nr_puds", "pgtables_bytes", "swapents", "cpu",
-    "oom_adj", "oom_score_adj",
-])
+_COLUMNS = frozenset(
+    [
+        "rss_anon",
+        "rss_file",
+        "rss_shmem",
+        "nr_ptes",
+        "nr_pmds",
+        "nr_puds",
+        "pgtables_bytes",
+        "swapents",
+        "cpu",
+        "oom_adj",
+        "oom_score_adj",
+    ]
+)
 
 # Rows of the task table by the number of integers in them, for reports whose column line was lost. Columns that
 # cannot be told apart without it are "?".
 ROW_PATTERNS = {
-    count: re.compile(r"\[\s*(\d+)\]" + r"\s+(-?\d+)" * (count - 1) + r"\s(\s*\S.*)$", re.S)
-    for count in range(6, 15)
+    count: re.compile(r"\[\s*(\d+)\]" + r"\s+(-?\d+)" * (count - 1) + r"\s(\s*\S.*)$", re.S) for count in range(6, 15)
 }
 # The same behind the commonest prefixes, as kernel_log takes them off.
 _FAST_ROWS = {
     count: re.compile(
         r"(?:([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) \S+ kernel: )?(?:<\d+>)?(?:\[ *(\d+\.\d+)\](?:\[ *([TC]\d+)\])? )?"
-        r"\[ *(\d+)\]" + r" +(-?\d+)" * (count - 1) + r" (\S[^\\#\r]*)$") for count in range(6, 15)
+        r"\[ *(\d+)\]" + r" +(-?\d+)" * (count - 1) + r" (\S[^\\#\r]*)$"
+    )
+    for count in range(6, 15)
 }
 _NO_ROW = re.compile(r"(?!)")
 
@@ -168,8 +247,19 @@ _HEADLESS = {
     7: ["pid", "uid", "tgid", "total_vm", "rss", "cpu", "oom_adj"],
     8: ["pid", "uid", "tgid", "total_vm", "rss", "?", "swapents", "oom_score_adj"],
     9: ["pid", "uid", "tgid", "total_vm", "rss", "nr_ptes", "nr_pmds", "swapents", "oom_score_adj"],
-    11: ["pid", "uid", "tgid", "total_vm", "rss", "rss_anon", "rss_file", "rss_shmem", "pgtables_bytes", "swapents",
-         "oom_score_adj"],
+    11: [
+        "pid",
+        "uid",
+        "tgid",
+        "total_vm",
+        "rss",
+        "rss_anon",
+        "rss_file",
+        "rss_shmem",
+        "pgtables_bytes",
+        "swapents",
+        "oom_score_adj",
+    ],
 }
 _OLD_ROW = re.compile(r"\[\s*\d+\]\s+-?\d+\s+\d+\s+\d+\s+\d+ {1,4}\d{1,3} {4,6}-?\d{1,2} {8,13}-?\d+ ")
 
@@ -188,7 +278,7 @@ def cut_end(text):
     """Return text without its last word where a pager or the end of the file cut it ("…inactiv>", "…file:12>")."""
     if text.endswith(">"):
         head = text[:-1].rstrip()
-        return head[:head.rfind(" ") + 1], True
+        return head[: head.rfind(" ") + 1], True
     return text, False
 
 
@@ -228,8 +318,10 @@ def parse_sizes(text):
 def parse_buddy(text):
     """Return ([{size, count, types}], total, cut): free blocks by size (bytes), and their sum as printed or None."""
     text, cut = cut_end(text)
-    parts = [{"size": int(size) * 1024, "count": int(count), "types": types or None}
-             for count, size, types in BUDDY_PART.findall(text)]
+    parts = [
+        {"size": int(size) * 1024, "count": int(count), "types": types or None}
+        for count, size, types in BUDDY_PART.findall(text)
+    ]
     total = BUDDY_TOTAL.search(text)
     return parts, int(total.group(1)) * 1024 if total else None, cut or not total
 
@@ -254,7 +346,7 @@ def parse_context(text):
 
     A mail program wraps this line inside words, because it has no blanks; so line ends are taken out.
     """
-    text = re.sub(r"\s*\n\s*", "", text[text.find("oom-kill:"):])
+    text = re.sub(r"\s*\n\s*", "", text[text.find("oom-kill:") :])
     text, cut = (text[:-1], True) if text.endswith(">") else (text, False)
     fields = {"global": ",global_oom" in text}
     for name, pattern in _CONTEXT:
@@ -262,7 +354,8 @@ def parse_context(text):
         if match:
             fields[name] = match.group(1)
     task = re.search(r",task=(.*),pid=(\d+),uid=(\d+)\s*$", text) or re.search(
-        r",task=(.*),pid=(\d+),uid=(\d+)(?=\s)", text)
+        r",task=(.*),pid=(\d+),uid=(\d+)(?=\s)", text
+    )
     if task:
         fields["comm"], fields["pid"], fields["uid"] = task.group(1), int(task.group(2)), int(task.group(3))
     fields["cut"] = cut or not task
@@ -286,9 +379,14 @@ def parse_victim(match):
     uid = match.group("uid") or _first(re.search(r"\bUID:\s*(\d+)(?=\s|$)", rest))
     adjustment = _first(re.search(r"\boom_score_adj:\s*(-?\d+)", rest))
     victim = {
-        "comm": match.group("comm"), "pid": int(match.group("pid")), "uid": int(uid) if uid else None,
-        "total_vm": sizes.get("total-vm", sizes.get("vsz")), "anon_rss": sizes.get("anon-rss"),
-        "file_rss": sizes.get("file-rss"), "shmem_rss": sizes.get("shmem-rss"), "pgtables": sizes.get("pgtables"),
+        "comm": match.group("comm") or match.group("short") or "",
+        "pid": int(match.group("pid")),
+        "uid": int(uid) if uid else None,
+        "total_vm": sizes.get("total-vm", sizes.get("vsz")),
+        "anon_rss": sizes.get("anon-rss"),
+        "file_rss": sizes.get("file-rss"),
+        "shmem_rss": sizes.get("shmem-rss"),
+        "pgtables": sizes.get("pgtables"),
         "oom_score_adj": int(adjustment) if adjustment else None,
     }
     # The oldest kernels print nothing after the name, or a full stop.
@@ -334,8 +432,15 @@ def parse_tag(match):
         size = int(round(float(number) * scale))
     except (ValueError, OverflowError):
         return None
-    return {"bytes": size, "exact": unit in (None, "B"), "calls": int(calls), "file": path, "line": int(line),
-            "module": module, "function": function}
+    return {
+        "bytes": size,
+        "exact": unit in (None, "B"),
+        "calls": int(calls),
+        "file": path,
+        "line": int(line),
+        "module": module,
+        "function": function,
+    }
 
 
 def parse_columns(names):

@@ -23,8 +23,18 @@ CLOCKS_DIFFER = 2.0
 # Seconds by which the kernel's own time of one message may differ between logs: it is printed rounded to µs.
 UPTIMES_DIFFER = 0.001
 
-_UNITS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "hour": 3600, "d": 86400, "day": 86400, "w": 604800,
-          "week": 604800}
+_UNITS = {
+    "s": 1,
+    "sec": 1,
+    "m": 60,
+    "min": 60,
+    "h": 3600,
+    "hour": 3600,
+    "d": 86400,
+    "day": 86400,
+    "w": 604800,
+    "week": 604800,
+}
 _AGO = re.compile(r"^-?(\d+(?:\.\d+)?)\s*(sec|min|hour|day|week|[smhdw])s?(?:\s+ago)?$")
 _WHEN = re.compile(r"^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?\s*(Z|[+-]\d\d:?\d\d)?)?$")
 
@@ -104,7 +114,9 @@ class Collection:
             self.unavailable[source.path] = str(error)
         except Exception as error:  # whatever a log may hold, the other logs are still wanted
             self.unavailable[source.path] = "error in this collection, please report it: %s: %s" % (
-                type(error).__name__, error)
+                type(error).__name__,
+                error,
+            )
         self.found += count
         self.kept.append(list(newest))
         self._add_unparsed(source.path, assembler.unparsed)
@@ -126,7 +138,7 @@ class Collection:
     def reports(self):
         """Return the reports of all sources, each once, oldest first, at most limit of them."""
         merged = merge(self.kept)
-        return merged[-self.limit:] if self.limit else merged
+        return merged[-self.limit :] if self.limit else merged
 
 
 def merge(lists):
@@ -180,7 +192,8 @@ def _same_event(one, two):
     if one["uptime"] is not None and two["uptime"] is not None:
         # The clock may have been set between the two, or computed from the uptime: more than a day apart it is not.
         return abs(one["uptime"] - two["uptime"]) <= UPTIMES_DIFFER and (
-            None in times or abs(times[0] - times[1]) <= 86400)
+            None in times or abs(times[0] - times[1]) <= 86400
+        )
     named = one["victim"] is not None or None not in pids
     return bool(near) and named
 
@@ -205,5 +218,10 @@ def _join(twin, entry):
 
 def _worth(report):
     """Return how much an account says: whole before cut, then its parts, then an exact time."""
-    return (not report["truncated"], report["memory"] is not None, len(report["tasks"] or []),
-            report["uptime"] is not None, report["boot"] is not None)
+    return (
+        not report["truncated"],
+        report["memory"] is not None,
+        len(report["tasks"] or []),
+        report["uptime"] is not None,
+        report["boot"] is not None,
+    )

@@ -20,7 +20,7 @@ from ansible_collections.linux_memory.oom.plugins.module_utils import kernel_log
 # than looking at lines; so the fewer the better.
 MARKS = (b"oom-kill", b"illed process ", b"ut of memory", b"page allocation", b"for the allocation", b"active_anon:")
 # A journal's message that is no UTF-8 is a list of numbers in JSON, in which no word can be found.
-JSON_MARKS = MARKS + (b"\"MESSAGE\":[",)
+JSON_MARKS = MARKS + (b'"MESSAGE":[',)
 
 _CONFIRM = re.compile(
     rb"oom-kill(?:er)?:|Mem-[Ii]nfo:|Killed process \d|[Oo]ut of memory(?: \([\w ]+\))?(?::|\.| and no)|"
@@ -30,7 +30,7 @@ _CONFIRM = re.compile(
 # Lines that are part of a report though they come before its first mark, where its beginning was lost.
 _PART = re.compile(
     rb"\] +-?\d+ +\d+ +\d+ +\d+ +\d+ |[a-z_]+ \d+\s*$|\d+kB|KB\s|invoked|gfp_mask|lowmem_reserve|cpuset=|PID: |"
-    rb"Pid: |limit of|pages|\w+:\d+ |func:"
+    rb"Pid: |limit of|pages|\w+:\d+ |func:|Mem-|[sS]ys[rR]q"
 )
 PIECE = 1024 * 1024
 LOOKBACK = 128 * 1024
@@ -119,7 +119,7 @@ def _line(data, position, stop, end, assembler, last):
 def _entry(data, position, stop, end, assembler, last):
     """Feed the entries of a journal export in data[position:stop]; a negative number: cut, go on at -n - 1."""
     while position < stop and position < end:
-        if data[position:position + 1] == b"\n":
+        if data[position : position + 1] == b"\n":
             position += 1
             continue
         entry = kernel_log.export_entry(data, position)
@@ -155,8 +155,12 @@ def _beginning(data, position, mark, export):
         return max(position, data.rfind(b"\n\n", position, mark) + 2)
     start = data.rfind(b"\n", position, mark) + 1 or position
     line_end = data.find(b"\n", mark)
-    if b"oom-killer:" in data[start:line_end if line_end >= 0 else len(data)] or start <= position:
+    if start <= position:
         return start
+    if b"oom-killer:" in data[start : line_end if line_end >= 0 else len(data)]:
+        # The first line of a whole report; only somebody's hand may have been noted before it.
+        hand = data.find(b"Manual OOM execution", max(position, start - 300), start)
+        return start if hand < 0 else data.rfind(b"\n", position, hand) + 1 or position
     slack = SLACK
     here = start
     while here > position and slack:

@@ -374,7 +374,8 @@ def when(params, name, now):
     except ValueError:
         raise ValueError(
             "%s: %s is not a time; it has to be ISO 8601 (2026-01-31 or 2026-01-31T12:00:00Z), @seconds since 1970, "
-            "or how long ago (90s, 30min, 12h, 7d, 2w)" % (name, params[name]))
+            "or how long ago (90s, 30min, 12h, 7d, 2w)" % (name, params[name])
+        )
 
 
 def check(params, now):
@@ -465,8 +466,12 @@ def main():
         collection.read(source)
     missing.update(collection.unavailable)
     module.exit_json(
-        changed=False, reports=collection.reports(), found=collection.found, unparsed=collection.unparsed,
-        sources=collection.sources, unavailable=missing,
+        changed=False,
+        reports=collection.reports(),
+        found=collection.found,
+        unparsed=collection.unparsed,
+        sources=collection.sources,
+        unavailable=missing,
     )
 
 

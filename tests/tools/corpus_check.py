@@ -98,8 +98,10 @@ def main() -> int:
         bad += bool(problems)
         first = reports[0] if reports else {}
         state = "cut" if first.get("truncated") else "whole"
-        print(f"{'BAD' if problems else 'ok ':3} {path.name}: {state}, {first.get('scope')}, "
-              f"{len(first.get('tasks') or [])} tasks {'; '.join(problems)}")
+        print(
+            f"{'BAD' if problems else 'ok ':3} {path.name}: {state}, {first.get('scope')}, "
+            f"{len(first.get('tasks') or [])} tasks {'; '.join(problems)}"
+        )
     print(f"{bad} files with problems")
     return 1 if bad else 0
 

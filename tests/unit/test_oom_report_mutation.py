@@ -16,11 +16,35 @@ from hypothesis import strategies as st
 
 RELAXED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 # What tells where a report was read, not what it says.
-PLACE = {"line", "path", "source", "unparsed", "truncated", "also_in", "time", "epoch", "time_text", "uptime", "host", "boot",
-         "year_assumed", "time_computed", "page_size_from"}
+PLACE = {
+    "line",
+    "path",
+    "source",
+    "unparsed",
+    "truncated",
+    "also_in",
+    "time",
+    "epoch",
+    "time_text",
+    "uptime",
+    "host",
+    "boot",
+    "year_assumed",
+    "time_computed",
+    "page_size_from",
+}
 names = st.sampled_from(sorted(oom_texts.REPORTS))
-prefixes = st.sampled_from([oom_texts.plain, oom_texts.dmesg, oom_texts.dmesg_caller, oom_texts.syslog_seconds,
-                            oom_texts.journal_short, oom_texts.kmsg, oom_texts.journal_json])
+prefixes = st.sampled_from(
+    [
+        oom_texts.plain,
+        oom_texts.dmesg,
+        oom_texts.dmesg_caller,
+        oom_texts.syslog_seconds,
+        oom_texts.journal_short,
+        oom_texts.kmsg,
+        oom_texts.journal_json,
+    ]
+)
 
 
 def read(text: str | bytes) -> list[dict]:
@@ -62,21 +86,27 @@ def wrong(report: dict, true: dict[tuple, object]) -> list[str]:
     """Say what a report asserts that the whole one does not."""
     if report["truncated"]:
         return []
-    return [f"{key}: {value} instead of {true.get(key)}" for key, value in facts(report).items() if true.get(key) != value]
+    return [
+        f"{key}: {value} instead of {true.get(key)}" for key, value in facts(report).items() if true.get(key) != value
+    ]
 
 
 def originals(*lines: list[str]) -> dict[tuple, object]:
     """Return the facts of whole reports."""
-    return {key: value for one in lines for report in read(oom_texts.plain(one)) for key, value in facts(report).items()}
+    return {
+        key: value for one in lines for report in read(oom_texts.plain(one)) for key, value in facts(report).items()
+    }
 
 
 @pytest.mark.parametrize("name", sorted(oom_texts.REPORTS))
-@pytest.mark.parametrize("prefix", [oom_texts.plain, oom_texts.dmesg, oom_texts.journal_short], ids=lambda one: one.__name__)
+@pytest.mark.parametrize(
+    "prefix", [oom_texts.plain, oom_texts.dmesg, oom_texts.journal_short], ids=lambda one: one.__name__
+)
 def test_each_line_deleted(name, prefix):
     text = prefix(oom_texts.REPORTS[name]()).splitlines(True)
     true = facts(read("".join(text))[0])
     for at in range(len(text)):
-        reports = read("".join(text[:at] + text[at + 1:]))
+        reports = read("".join(text[:at] + text[at + 1 :]))
         for report in reports:
             assert wrong(report, true) == [], text[at]
 
@@ -99,7 +129,7 @@ def test_each_line_repeated_anywhere(name, prefix):
 def test_cut_at_any_byte(name, prefix, where):
     raw = prefix(oom_texts.REPORTS[name]()).encode()
     true = originals(oom_texts.REPORTS[name]())
-    for report in read(raw[:where % (len(raw) + 1)]):
+    for report in read(raw[: where % (len(raw) + 1)]):
         assert report["truncated"] or wrong(report, true) == []
 
 
@@ -113,7 +143,9 @@ def test_beginning_lost_at_any_byte(name, prefix, where):
 
 
 @RELAXED
-@given(names, prefixes, st.lists(st.tuples(st.sampled_from("dru"), st.integers(0, 400), st.integers(0, 400)), max_size=12))
+@given(
+    names, prefixes, st.lists(st.tuples(st.sampled_from("dru"), st.integers(0, 400), st.integers(0, 400)), max_size=12)
+)
 def test_lines_deleted_repeated_and_moved(name, prefix, changes):
     lines = prefix(oom_texts.REPORTS[name]()).splitlines(True)
     true = originals(oom_texts.REPORTS[name]())
@@ -126,7 +158,7 @@ def test_lines_deleted_repeated_and_moved(name, prefix, changes):
         elif what == "r":
             lines.insert(max(one, two), lines[one])
         else:
-            lines[one:one + 2] = reversed(lines[one:one + 2])
+            lines[one : one + 2] = reversed(lines[one : one + 2])
     for report in read("".join(lines)):
         assert wrong(report, true) == []
 
@@ -167,7 +199,7 @@ def test_pieces_cut_anywhere_make_no_difference(one, two, prefix, cuts):
     raw = (noise + prefix(oom_texts.REPORTS[one]()) + noise + prefix(oom_texts.REPORTS[two]())).encode()
     pieces, start = [], 0
     for size in cuts:
-        pieces.append(raw[start:start + size])
+        pieces.append(raw[start : start + size])
         start += size
     pieces.append(raw[start:])
     whole = read(raw)
@@ -176,11 +208,21 @@ def test_pieces_cut_anywhere_make_no_difference(one, two, prefix, cuts):
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.one_of(
-    st.binary(max_size=120),
-    st.sampled_from([line.encode() for lines in oom_texts.REPORTS.values() for one in lines() for line in one.split("\n")])
-    .flatmap(lambda line: st.builds(lambda at, extra: line[:at] + extra, st.integers(0, len(line)), st.binary(max_size=6))),
-), max_size=40))
+@given(
+    st.lists(
+        st.one_of(
+            st.binary(max_size=120),
+            st.sampled_from(
+                [line.encode() for lines in oom_texts.REPORTS.values() for one in lines() for line in one.split("\n")]
+            ).flatmap(
+                lambda line: st.builds(
+                    lambda at, extra: line[:at] + extra, st.integers(0, len(line)), st.binary(max_size=6)
+                )
+            ),
+        ),
+        max_size=40,
+    )
+)
 def test_garbage_never_raises(lines):
     for report in read(b"\n".join(lines)):
         assert report["kind"] in ("oom", "allocation_failure", "overcommit_refusal")
@@ -202,7 +244,7 @@ def test_a_line_cut_inside(name):
     for at, line in enumerate(lines):
         for _try in range(4):
             cut = chance.randint(15, len(line))
-            reports = read("\n".join(lines[:at] + [line[:cut]] + lines[at + 1:]) + "\n")
+            reports = read("\n".join(lines[:at] + [line[:cut]] + lines[at + 1 :]) + "\n")
             for report in reports:
                 for problem in wrong(report, true):
                     value = problem.split(": ", 1)[1].split(" instead")[0].strip("'")
@@ -217,5 +259,8 @@ def ends_with(cut: str, value: str, report: dict) -> bool:
     if value.startswith("["):
         return value.count(",") == report["zones"][0]["lowmem_reserve"].__len__() - 1
     digits = "".join(letter for letter in last if letter.isdigit())
-    return bool(digits) and value.lstrip("-").isdigit() and int(value.lstrip("-")) in {
-        int(digits) * factor for factor in (1, 1024, report["page_size"])}
+    return (
+        bool(digits)
+        and value.lstrip("-").isdigit()
+        and int(value.lstrip("-")) in {int(digits) * factor for factor in (1, 1024, report["page_size"])}
+    )
