@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ansible_collections.linux_memory.oom.plugins.plugin_utils import human
+from ansible_collections.linux_memory.oom.plugins.plugin_utils import values
 
 
 class Part(NamedTuple):
@@ -47,8 +47,7 @@ def _values(meminfo):
     """Return a function that gives a counter as a whole number, 0 where it is missing or none."""
 
     def value(name):
-        found = human.number(meminfo.get(name))
-        return int(found) if found and found > 0 else 0
+        return int(values.number(meminfo.get(name)) or 0)
 
     return value
 
@@ -89,8 +88,8 @@ def _kernel(value):
 
 def _compressed(facts, value):
     """Return the bytes that zram and zswap occupy: zsmalloc's pages, which no line of older /proc/meminfo shows."""
-    pages = human.number(((facts.get("vmstat") or {}).get("pages") or {}).get("nr_zspages")) or 0
-    page_size = human.number((facts.get("system") or {}).get("page_size")) or 0
+    pages = values.number(values.at(facts, "vmstat", "pages", "nr_zspages")) or 0
+    page_size = values.number(values.at(facts, "system", "page_size")) or 0
     return max(int(pages * page_size), value("zswap"))
 
 
@@ -100,7 +99,7 @@ def parts(facts):
     The sizes add up to MemTotal. Counters are read one after the other and some overlap on some kernels; where they add
     up to more than MemTotal, every part but the free memory is scaled down.
     """
-    value = _values(facts.get("meminfo") or {})
+    value = _values(values.mapping(facts.get("meminfo")))
     total = value("mem_total")
     if not total:
         return []
@@ -116,9 +115,8 @@ def parts(facts):
 def _fitted(sizes, total):
     """Return the sizes, scaled so that they do not exceed total."""
     free = min(sizes["free"], total)
-    used = sum(sizes.values()) - sizes["free"]
-    scale = min(1.0, (total - free) / used) if used else 1.0
-    # Without scaling int() of the product would still lose bytes above 2**53.
-    fitted = {name: size if scale == 1.0 else int(size * scale) for name, size in sizes.items()}
-    fitted["free"] = free
-    return fitted
+    used, room = sum(sizes.values()) - sizes["free"], total - free
+    if used > room:
+        # Whole numbers: a quotient would be rounded, and the parts could again exceed the whole.
+        sizes = {name: size * room // used for name, size in sizes.items()}
+    return {**sizes, "free": free}

@@ -34,7 +34,7 @@ def plain_number(value):
     if value == int(value) or size >= 100:
         return f"{value:,.0f}"
     if size >= 1:
-        return f"{value:.1f}"
+        return f"{value:.1f}".removesuffix(".0")
     return f"{value:.2g}" if size >= 0.0001 else "0"
 
 
@@ -46,8 +46,8 @@ def size(value):
     while abs(value) >= 1023.95 and exponent < len(BYTE_UNITS) - 1:
         value /= 1024
         exponent += 1
-    digits = 0 if value == int(value) or abs(value) >= 100 else 1
-    return f"{value:.{digits}f} {BYTE_UNITS[exponent]}"
+    text = f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}".removesuffix(".0")
+    return f"{text} {BYTE_UNITS[exponent]}"
 
 
 def duration(value):
@@ -96,9 +96,8 @@ def quantity(value, unit):
     if isinstance(value, (list, tuple)):
         return ", ".join(quantity(one, unit) for one in value)
     numeric = number(value)
-    if numeric is None or unit not in _UNITS:
-        return str(value)
-    return _UNITS[unit](numeric)
+    written = _UNITS.get(str(unit))
+    return str(value) if numeric is None or written is None else written(numeric)
 
 
 def printable(text, keep_lines=False):

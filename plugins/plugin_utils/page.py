@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import time
 from pathlib import Path
@@ -115,7 +116,7 @@ def pressure(facts):
     for name, label in RESOURCES:
         kinds = mapping(values.get(name))
         if not kinds:
-            reason = missing.get(f"pressure.{name}") or missing.get("pressure") or "not read"
+            reason = str(missing.get(f"pressure.{name}") or missing.get("pressure") or "not read")
             lines.append({"label": label, "kind": "", "reason": reason})
         lines += [
             {"label": label, "kind": kind, "reason": None, "averages": _averages(kinds[kind])}
@@ -186,8 +187,9 @@ def swap(facts):
     devices = []
     for device in rows(values.get("devices")):
         rotates = device.get("rotational")
-        kind = {True: "rotating disk", False: "no rotation"}.get(rotates, "")
-        below = ", ".join(str(disk) for disk in device.get("disks") or [])
+        kind = "rotating disk" if rotates is True else "no rotation" if rotates is False else ""
+        disks = device.get("disks")
+        below = ", ".join(str(disk) for disk in disks) if isinstance(disks, list) else ""
         devices.append(
             {
                 "path": device.get("path") or "?",
@@ -309,8 +311,8 @@ def _shown(value):
     return value if isinstance(value, (Markup, int, float)) else human.printable(value, keep_lines=True)
 
 
-def render(records, created, title="Memory report"):
-    """Return the page as text. Everything that is no Markup of ours is escaped by the environment, in one place."""
+@functools.lru_cache(maxsize=1)
+def _template():
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -319,6 +321,11 @@ def render(records, created, title="Memory report"):
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    return environment.get_template("report.html.j2")
+
+
+def render(records, created, title="Memory report"):
+    """Return the page as text. Everything that is no Markup of ours is escaped by the environment, in one place."""
     style = _without_comment((TEMPLATES / "style.css").read_text("utf-8"))
     script = _without_comment((TEMPLATES / "page.js").read_text("utf-8"))
     policy = (
@@ -327,7 +334,7 @@ def render(records, created, title="Memory report"):
     )
     hosts = model(records)
     counts = {name: sum(one["level"] == name for one in hosts) for name in report.LEVELS}
-    return environment.get_template("report.html.j2").render(
+    return _template().render(
         title=title,
         headline=report.headline(records),
         created=instant(created),

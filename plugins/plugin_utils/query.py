@@ -82,7 +82,7 @@ def search(data, expression, option="query"):
         ) from None
     except exceptions.JMESPathTypeError as error:
         raise QueryError(
-            f'{option}: "{expression}" gives {error.function_name}() a value of type {error.actual_type} where it wants '
+            f'{option}: "{expression}" gives {error.function_name}() a value of type {error.actual_type}, and it wants '
             f"{' or '.join(error.expected_types)}"
         ) from None
     except (exceptions.JMESPathError, TypeError, ValueError) as error:
@@ -90,7 +90,7 @@ def search(data, expression, option="query"):
 
 
 def rows(answer):
-    """Return (column names or None, list of rows) of any answer: objects become rows, everything else one value a row."""
+    """Return (column names or None, list of rows) of any answer. What is no object and no list is a row of its own."""
     items = answer if isinstance(answer, list) else [] if answer is None else [answer]
     if items and all(isinstance(item, dict) for item in items):
         columns = list(dict.fromkeys(key for item in items for key in item))
@@ -135,17 +135,19 @@ def as_table(answer):
     return "\n".join(out)
 
 
-def as_csv(answer):
-    """Return the answer as CSV (RFC 4180 with line feeds), with a first line of column names where there are names."""
-    columns, lines = rows(answer)
+def _csv_line(values):
+    """Return one line of CSV. The writer quotes a carriage return in a value only if its own line ends hold one."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    if columns:
-        writer.writerow(columns)
-    for line in lines:
-        writer.writerow([value if isinstance(value, (int, float)) and not isinstance(value, bool) else cell(value)
-                         for value in line])  # fmt: skip
-    return out.getvalue().rstrip("\n")
+    csv.writer(out, lineterminator="\r\n").writerow(
+        [value if human.number(value) is not None else cell(value) for value in values]
+    )
+    return out.getvalue().removesuffix("\r\n")
+
+
+def as_csv(answer):
+    """Return the answer as CSV (RFC 4180, with line feeds), the names of the columns first where there are names."""
+    columns, lines = rows(answer)
+    return "\n".join(_csv_line(line) for line in ([columns] if columns else []) + lines)
 
 
 def as_json(answer):

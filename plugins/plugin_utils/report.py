@@ -19,6 +19,7 @@ import yaml
 
 from ansible_collections.linux_memory.oom.plugins.plugin_utils import diagnosis, human
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.plain import plain
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import at, mapping, rows
 
 STATUSES = ("ok", "unreachable", "failed")
 
@@ -55,6 +56,9 @@ LEVELS = ("problem", "unread", "info", "healthy")
 MANY_HOSTS = 20
 LINE = 100
 
+# What ansible-core 2.19 and newer put before the reason.
+_CORE_PREFIX = re.compile(r"^(?:(?:Task|Action) failed: )+")
+
 _PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _HASHED_NAME = re.compile(r".*-[0-9a-f]{12}")
 
@@ -71,14 +75,18 @@ def file_name(host):
 
 
 def record(host, found, facts):
-    """Return the host record of what a play found: {status, message, findings, reports, crash, collected}, or None.
+    """Return the host record of what a play found, {status, message, findings, reports, crash, collected} or None.
 
-    Without findings the facts and the reports are diagnosed here. Facts of a host that could not be read this time are left out, as they may come from a cache.
+    Without findings the facts and the reports are diagnosed here. Facts of a host that could not be read this time are
+    left out, as they may come from a cache.
     """
-    found = plain(found) if found else {"status": "failed", "message": "The play ended before this host was read."}
+    found = (
+        plain(mapping(found)) if found else {"status": "failed", "message": "The play ended before this host was read."}
+    )
     status = found.get("status") if found.get("status") in STATUSES else "failed"
-    message, reports = found.get("message") or None, found.get("reports") or []
-    facts = plain(facts or {}) if status == "ok" else {}
+    message = _CORE_PREFIX.sub("", str(found.get("message") or "")).strip() or None
+    reports = found.get("reports") or []
+    facts = plain(mapping(facts)) if status == "ok" else {}
     findings = found.get("findings")
     if findings is None and status == "ok":
         findings = diagnosis.diagnose(facts, reports, found.get("crash"))
@@ -86,10 +94,10 @@ def record(host, found, facts):
         "host": plain(host),
         "status": status,
         "message": message,
-        "findings": [finding for finding in plain(findings or []) if isinstance(finding, dict)],
+        "findings": list(rows(plain(findings or []))),
         "facts": facts,
         "reports": reports,
-        "collected": found.get("collected") or (facts.get("system") or {}).get("time"),
+        "collected": found.get("collected") or at(facts, "system", "time"),
     }
 
 
@@ -118,13 +126,12 @@ def title(one):
 
 def cause_title(cause):
     """Return what a cause is called in a heading."""
-    return TITLES.get(cause) or str(cause).replace("_", " ").capitalize()
+    return TITLES.get(str(cause)) or str(cause).replace("_", " ").capitalize()
 
 
 def available_share(facts):
     """Return MemAvailable as a share of MemTotal, or None."""
-    meminfo = facts.get("meminfo") or {}
-    available, total = human.number(meminfo.get("mem_available")), human.number(meminfo.get("mem_total"))
+    available, total = (human.number(at(facts, "meminfo", name)) for name in ("mem_available", "mem_total"))
     return available / total if available is not None and total else None
 
 
@@ -157,7 +164,7 @@ def summary(records, created):
                 "file": f"hosts/{file_name(one['host'])}.json",
             }
         )
-    counts = Counter(host["verdict"] or host["status"] for host in hosts)
+    counts = Counter(str(host["verdict"] or host["status"]) for host in hosts)
     return {"created": created, "hosts": hosts, "counts": dict(counts.most_common())}
 
 
@@ -175,7 +182,7 @@ def remedy_lines(finding):
     """Return (name of the role or None, YAML of its variables, advice or None) of a finding."""
     remedy = finding.get("remedy")
     role, settings = None, ""
-    if isinstance(remedy, dict) and remedy.get("role"):
+    if mapping(remedy).get("role"):
         name = str(remedy["role"])
         role = name if "." in name else f"linux_memory.oom.{name}"
         settings = yaml_text(remedy["vars"]) if remedy.get("vars") else ""
@@ -219,9 +226,7 @@ def headline(records):
 
 
 def _wrapped(text, indent):
-    return textwrap.wrap(
-        human.printable(text), width=LINE, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
-    )
+    return textwrap.wrap(str(text), width=LINE, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def _host_lines(one, width, brief):
@@ -230,7 +235,7 @@ def _host_lines(one, width, brief):
     heading = title(one)
     if first and one["status"] == "ok" and first.get("cause") != "none" and confidence_text(first):
         heading += f" ({confidence_text(first)})"
-    lines = [human.printable(f"{one['host']:<{width}}  {heading}")]
+    lines = [f"{one['host']:<{width}}  {heading}"]
     indent = " " * 4
     if one["status"] != "ok":
         return lines + _wrapped(human.shorten(one["message"] or "no reason was given", 300), indent)
@@ -239,24 +244,21 @@ def _host_lines(one, width, brief):
         return [lines[0] + (f", {human.percent(available * 100)} of memory available" if available is not None else "")]
     if first.get("summary"):
         lines += _wrapped(first["summary"], indent)
-    for item in (first.get("evidence") or [])[:1]:
-        lines += (
-            _wrapped(human.shorten(f"evidence: {evidence_text(item)}", 2 * LINE), indent)
-            if isinstance(item, dict)
-            else []
-        )
+    for item in list(rows(first.get("evidence")))[:1]:
+        lines += _wrapped(human.shorten(f"evidence: {evidence_text(item)}", 2 * LINE), indent)
     if level(one) != "healthy":
         lines += _action_lines(first, indent)
     return lines
 
 
 def _action_lines(finding, indent):
-    """Return what to do about a finding: the role with its variables, or the advice."""
+    """Return what to do about a finding: the advice, and the role with its variables."""
     role, settings, advice = remedy_lines(finding)
+    lines = _wrapped(f"do: {advice}", indent) if advice else []
     if role:
-        wanted = f"{indent}do: role {role}" + (" with" if settings else "")
-        return [wanted] + [f"{indent}    {human.printable(line)}" for line in settings.splitlines()]
-    return _wrapped(f"do: {advice}", indent) if advice else []
+        lines.append(f"{indent}role: {role}" + (" with" if settings else ""))
+        lines += [f"{indent}    {line}" for line in settings.splitlines()]
+    return lines
 
 
 def terminal(records, page=None):
@@ -272,5 +274,6 @@ def terminal(records, page=None):
         lines += block
     lines += ["", headline(records)]
     if page:
-        lines.append(f"Report: {human.printable(page)}")
-    return "\n".join(lines)
+        lines.append(f"Report: {page}")
+    # A line that holds a line end or a colour sequence got it from a host.
+    return "\n".join(human.printable(line) for line in lines)
