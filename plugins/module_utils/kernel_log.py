@@ -128,7 +128,7 @@ _UNIX = re.compile(r"(\d{9,10}\.\d{3,6})[: ]\s*(?=\S+ \S+: )")
 _CRI = re.compile(r"(?:stdout|stderr) [FP] ")
 _FACILITY = re.compile(r"(?:kern|user|daemon|syslog) *:(?:emerg|alert|crit|err|warn|notice|info|debug) *: ?")
 # "host kernel:", "host kernel[0]:", "kernel:", and RFC 5424's "host kernel - - -" (structured data may follow).
-_SENDER = re.compile(r"(?:(?![\[<])(\S+) )?(?=[A-Za-z_(])([^\s:\[\]=]{1,48})(?:\[\d+\])?: ")
+_SENDER = re.compile(r"(?![\[<])(\S+) (?=[A-Za-z_(/])([^\s:\[\]=]{1,80})(?:\[\d+\])?: ")
 _SENDER_5424 = re.compile(r"(\S+) (\S+) (\S+) (\S+) (-|\[[^\]]*\](?:\[[^\]]*\])*) ?(?:\xef\xbb\xbf|\ufeff)?")
 _KERNEL = re.compile(r"(?:(\S+) )?(?:kernel|vmunix)(?:\[\d+\])?: ?")
 _QUOTE = re.compile(r"(?:[>|][ \t]?)+")
@@ -190,8 +190,10 @@ def parse_line(text):
             line.uptime = float(uptime)
         line.text = text = text[match.end() :]
         first = text[:1]
-        # What else may follow is another prefix in brackets, never "[<task>]", which is the kernel's own.
-        if first not in ("<", "[", "(") and (uptime or not first.isdigit()) or first == "[" and _TASK.match(text):
+        # What else may follow is another prefix in brackets, never "[<task>]", which is the kernel's own, or the
+        # sender, which journalctl writes after the seconds.
+        plain = first not in ("<", "[", "(") and (uptime or not first.isdigit())
+        if plain and (stamp or text.find("kernel:", 0, 72) < 0) or first == "[" and _TASK.match(text):
             return line
     _peel(line)
     return line
@@ -264,7 +266,8 @@ def _peel_digits(line, text):
     if match:
         line.stamp = line.stamp or match.group(1)
         line.bare = False
-        return _sender(line, text[match.end() :])
+        # dmesg writes a comma before the fraction, and names no sender after it.
+        return text[match.end() :] if "," in match.group(1) else _sender(line, text[match.end() :])
     match = _UNIX.match(text)
     if match and line.stamp is None:
         line.epoch = float(match.group(1))

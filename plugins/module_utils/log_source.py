@@ -111,6 +111,8 @@ def _stream_pieces(stream):
 
 def _zstd_pieces(stream):
     """Yield what the zstd command makes of a file; the standard library reads this format only from Python 3.14."""
+    # The command reads the descriptor itself, where Python's own reading ahead has moved it on.
+    os.lseek(stream.fileno(), 0, os.SEEK_SET)
     for name, arguments in (("zstd", ["-dcq"]), ("unzstd", ["-cq"]), ("zstdcat", [])):
         command = find_command(name)
         if command:

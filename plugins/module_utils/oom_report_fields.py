@@ -87,7 +87,8 @@ KILLED = re.compile(
     re.S,
 )
 KILLED_CUT = re.compile(
-    r"^(?:(?P<message>[A-Z][\w ]*(?:\([\w ]+\))?):\s+)?Killed\s+process\s+(?P<pid>\d+)\s*(?P<comm>(?!))?(?P<short>(?!))?(?:\([^()]*)?$"
+    r"^(?:(?P<message>[A-Z][\w ]*(?:\([\w ]+\))?):\s+)?Killed\s+process\s+(?P<pid>\d+)\s*"
+    r"(?P<comm>(?!))?(?P<short>(?!))?(?:\([^()]*)?$"
 )
 KILL = re.compile(
     r"^(?:(?P<message>[A-Z][\w ]*(?:\([\w ]+\))?):\s+)?[Kk]ill\s+process\s+(?P<pid>\d+)\s+\((?P<comm>.*)\)"

@@ -30,7 +30,7 @@ NOISE = (
         'operation="open" name="/proc/{n}/room" pid={n} comm="node" requested_mask="r" fsuid=1000 ouid=0\n'
     ),
     (
-        "{stamp} web{host} kernel: [{up:12.6f}] [UFW BLOCK] IN=eth0 OUT= MAC=00:16:3e:{m:02x} SRC=10.0.{m}.7 DST=10.0.0.1 "
+        "{stamp} web{host} kernel: [{up:12.6f}] [UFW BLOCK] IN=eth0 OUT= MAC=00:16:3e SRC=10.0.{m}.7 DST=10.0.0.1 "
         "LEN=40 TOS=0x00 TTL=243 ID={n} PROTO=TCP SPT=4{m:03d} DPT=22 WINDOW=1024 RES=0x00 SYN URGP=0\n"
     ),
     "{stamp} web{host} systemd[1]: Started Session {n} of user deploy.\n",
@@ -70,12 +70,12 @@ def report(number: int, second: int) -> str:
         ),
         (
             f"Node 0 active_anon:884kB inactive_anon:{4 * (200_000 + number)}kB active_file:36kB inactive_file:84kB "
-            f"unevictable:0kB isolated(anon):0kB isolated(file):0kB mapped:612kB dirty:{4 * (number % 50)}kB writeback:0kB "
+            f"unevictable:0kB isolated(anon):0kB isolated(file):0kB mapped:8kB dirty:{4 * (number % 50)}kB writeback:0kB "
             "shmem:924kB shmem_thp: 0kB writeback_tmp:0kB kernel_stack:1856kB pagetables:3248kB all_unreclaimable? yes"
         ),
         (
             f"Node 0 DMA32 free:{4 * free}kB boost:0kB min:44700kB low:55872kB high:67044kB reserved_highatomic:0KB "
-            "active_anon:884kB inactive_anon:800000kB active_file:36kB inactive_file:84kB unevictable:0kB writepending:0kB "
+            "active_anon:884kB inactive_anon:800000kB active_file:36kB inactive_file:84kB writepending:0kB "
             "present:2080640kB managed:2010036kB mlocked:0kB bounce:0kB free_pcp:612kB local_pcp:612kB free_cma:0kB"
         ),
         "lowmem_reserve[]: 0 0 0 0 0",
