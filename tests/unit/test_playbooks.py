@@ -1,0 +1,139 @@
+# Copyright (c) 2026, linux_memory.oom contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The playbooks as a user runs them, on hosts that answer, one that is down and one without Python."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
+HOSTS = {
+    "web1": {"ansible_connection": "local"},
+    "<script>alert(1)</script>": {"ansible_connection": "local"},
+    "down": {"ansible_host": "127.0.0.1", "ansible_port": 1},
+    "nopython": {"ansible_connection": "local", "ansible_python_interpreter": "/nowhere/python"},
+}
+
+
+def play(folder, name, *arguments, inventory=HOSTS):
+    """Run a playbook of the collection in a folder, with facts kept out of the variables."""
+    if inventory is not None:
+        variables = {"ansible_python_interpreter": sys.executable}
+        (folder / "hosts.json").write_text(json.dumps({"all": {"vars": variables, "hosts": inventory}}))
+        arguments = ("--inventory", "hosts.json", *arguments)
+    (folder / "ansible.cfg").write_text("[defaults]\n")
+    settings = {
+        "ANSIBLE_INJECT_FACT_VARS": "false",
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_LOCALHOST_WARNING": "false",
+        "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
+        # Fact caches and settings of whoever runs the tests are none of theirs.
+        "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+        "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
+        "PWD": "/nowhere",
+    }
+    return subprocess.run(
+        [PLAYBOOK, f"linux_memory.oom.{name}", *arguments],
+        cwd=folder,
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def messages(run):
+    """Return the message of each task that failed."""
+    lines = [line for line in run.stdout.splitlines() if line.startswith("fatal: ")]
+    return [json.loads(line.split("=> ", 1)[1])["msg"] for line in lines]
+
+
+@pytest.fixture(scope="module")
+def diagnosed(tmp_path_factory):
+    """Return the run of diagnose over all hosts, and its folder."""
+    folder = tmp_path_factory.mktemp("diagnose")
+    return play(folder, "diagnose", "-e", "sample_seconds=0.1"), folder
+
+
+def test_every_host_is_in_the_report(diagnosed):
+    _run, folder = diagnosed
+    summary = json.loads((folder / "reports" / "summary.json").read_text())
+    statuses = {host["host"]: host["status"] for host in summary["hosts"]}
+    assert statuses == {
+        "web1": "ok",
+        "<script>alert(1)</script>": "ok",
+        "down": "unreachable",
+        "nopython": "failed",
+    }
+    reasons = {host["host"]: host["message"] for host in summary["hosts"]}
+    assert "Connection refused" in reasons["down"]
+    assert "/nowhere/python" in reasons["nopython"]
+    one = json.loads((folder / "reports" / "hosts" / "web1.json").read_text())
+    assert one["facts"]["meminfo"]["mem_total"] > 0
+    assert one["findings"][0]["cause"]
+
+
+def test_the_terminal_shows_the_summary_as_text(diagnosed):
+    run, folder = diagnosed
+    lines = run.stdout.splitlines()
+    assert any(line.startswith("down ") and line.endswith("Unreachable") for line in lines)
+    assert f"Report: {folder}/reports/index.html" in lines
+    assert any(line.startswith("4 hosts: ") and "2 could not be read" in line for line in lines)
+
+
+def test_the_exit_status_tells_that_hosts_are_missing(diagnosed):
+    run, _folder = diagnosed
+    assert run.returncode == 2
+    recap = {line.split()[0]: line for line in run.stdout.split("PLAY RECAP")[1].splitlines() if "ok=" in line}
+    assert "failed=0" in recap["web1"]
+    assert "failed=1" in recap["down"]
+    assert "failed=1" in recap["nopython"]
+
+
+def test_the_exit_status_may_be_told_to_forgive(tmp_path):
+    down = {"web1": HOSTS["web1"], "down": HOSTS["down"]}
+    arguments = ("-e", "fail_on_unread=false", "-e", "sample_seconds=0", "-e", "memory_report_dest=out")
+    run = play(tmp_path, "diagnose", *arguments, inventory=down)
+    assert run.returncode == 0, run.stdout
+    assert (tmp_path / "out" / "index.html").exists()
+
+
+def test_facts_answers_a_question(tmp_path):
+    question = json.dumps({"facts_query": "[].{host: host, total: meminfo.mem_total}"})
+    run = play(tmp_path, "facts", "-e", question, "-e", "output=csv", "-e", "dest=out.csv", "--limit", "web1")
+    assert run.returncode == 0, run.stdout
+    text = (tmp_path / "out.csv").read_text()
+    assert text.splitlines()[0] == "host,total"
+    assert text.splitlines()[1].startswith("web1,")
+    assert text in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"facts_query": "[?a"}, 'query: "[?a" is not a JMESPath expression: it ends too early, after column 3'),
+        ({"query": "nope(@)"}, 'query: "nope(@)" uses an unknown function: nope()'),
+        ({"output": "xml"}, "output: xml is not allowed; it has to be one of table, json, csv"),
+        ({"target": "nobody"}, "target: nobody matches no host of the inventory."),
+    ],
+)
+def test_a_mistake_gets_one_sentence(tmp_path, variables, sentence):
+    run = play(tmp_path, "facts", "-e", json.dumps(variables), inventory={"web1": HOSTS["web1"]})
+    assert run.returncode == 2
+    assert messages(run)[-1] == sentence
+
+
+def test_no_inventory_gets_one_sentence(tmp_path):
+    run = play(tmp_path, "diagnose", inventory=None)
+    assert run.returncode == 2
+    assert messages(run) == ["There is no host to read: the inventory is empty, name one with -i."]
+    assert not (tmp_path / "reports").exists()
