@@ -100,7 +100,7 @@ _MONTHS = {
     "дек": 12,
 }
 
-_DATE = r"\d{4}-\d\d-\d\d"
+_DATE = r"\d{4}[-/]\d\d[-/]\d\d"
 _CLOCK = r"\d\d:\d\d:\d\d(?:[.,]\d+)?"
 _ZONE = r"(?: ?Z| ?[+-]\d\d:?\d\d)?"
 
@@ -120,17 +120,21 @@ _CALLER = re.compile(r"\[ *([TC]\d+)\] ?")
 _CPU_TASK = re.compile(r"\(\d+\)\[\d+:[^\]]{1,15}\] ?")
 _RELATIVE = re.compile(r"\[(?: *\+ *\d+\.\d+|[A-Z][a-z]{2}[ \d]\d \d\d:\d\d)\] ?")
 _BRACKET_DATE = re.compile(r"\[(" + _DATE + "[T ]" + _CLOCK + _ZONE + r")\] ?")
-_CTIME = re.compile(r"\[([^\[\]=]{1,40}?\d\d:\d\d:\d\d[^\[\]=]{0,12})\] ?")
+_CTIME = re.compile(r"\[([^\[\]=]{0,40}?\d\d:\d\d:\d\d[^\[\]=]{0,12})\] ?")
 _ISO = re.compile("(" + _DATE + "[T ]" + _CLOCK + _ZONE + r")\s+")
 _SHORT_FULL = re.compile(r"\w{2,4}\.? (" + _DATE + " " + _CLOCK + r" [A-Za-z0-9+:-]{1,6})\s+")
-_SYSLOG = re.compile(r"(?:\d{4} )?([A-Z][a-z]{2} [ \d]?\d " + _CLOCK + r"(?: \d{4})?)[: ]\s*")
+_SYSLOG = re.compile(r"(?:\d{4} |[A-Z][a-z]{2} (?=[A-Z]))?([A-Z][a-z]{2} [ \d]?\d " + _CLOCK + r"(?: \d{4})?)[: ]\s*")
 _UNIX = re.compile(r"(\d{9,10}\.\d{3,6})[: ]\s*(?=\S+ \S+: )")
+# Android's logcat; a clock without a date, as consoles add it; a field of journalctl -o verbose.
+_LOGCAT = re.compile(r"\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\s+(?:\S+\s+)?\d+\s+\d+ [VDIWEF] [^:]{0,40}: ?")
+_BARE_CLOCK = re.compile(r"\d\d:\d\d:\d\d(?:[.,]\d+)?:?\s+(?=\[|<\d|\S* ?kernel:)")
+_VERBOSE = re.compile(r"\s*(_{0,2}[A-Z][A-Z_0-9]{2,})=(.*)", re.S)
 _CRI = re.compile(r"(?:stdout|stderr) [FP] ")
 _FACILITY = re.compile(r"(?:kern|user|daemon|syslog) *:(?:emerg|alert|crit|err|warn|notice|info|debug) *: ?")
 # "host kernel:", "host kernel[0]:", "kernel:", and RFC 5424's "host kernel - - -" (structured data may follow).
 _SENDER = re.compile(r"(?![\[<])(\S+) (?=[A-Za-z_(/])([^\s:\[\]=]{1,80})(?:\[\d+\])?: ")
 _SENDER_5424 = re.compile(r"(\S+) (\S+) (\S+) (\S+) (-|\[[^\]]*\](?:\[[^\]]*\])*) ?(?:\xef\xbb\xbf|\ufeff)?")
-_KERNEL = re.compile(r"(?:(\S+) )?(?:kernel|vmunix)(?:\[\d+\])?: ?")
+_KERNEL = re.compile(r"(?:(?!kern\.)(\S+) )?(?:kern\.\w+ )?(?:kernel|vmunix)(?:\[\d+\])?: ?")
 _QUOTE = re.compile(r"(?:[>|][ \t]?)+")
 _GREP = re.compile(r"[^\s:\[\]<>=]{1,200}\.?(?:log|messages|syslog|dmesg)[^\s:\[\]]{0,40}:(?:\d+:)?(?=\S)")
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -280,7 +284,7 @@ def _peel_digits(line, text):
             line.stamp = match.group(1)
             line.bare = False
             return _sender(line, text[match.end() :])
-    return None
+    return _after(line, _LOGCAT.match(text) or _BARE_CLOCK.match(text), text)
 
 
 def _peel_word(line, text):
@@ -293,6 +297,12 @@ def _peel_word(line, text):
     match = _FACILITY.match(text)
     if match:
         return _after(line, match, text)
+    match = _VERBOSE.match(text) if line.bare else None
+    if match:
+        # The message is the kernel's, the other fields are the journal's.
+        line.bare = False
+        line.sender = "kernel" if match.group(1) == "MESSAGE" else "journal"
+        return match.group(2)
     if line.sender is None:
         match = _KERNEL.match(text)
         if match:
@@ -515,7 +525,7 @@ def _offset(zone):
     return "%s%02d:%02d" % (sign, abs(zone) // 3600, abs(zone) % 3600 // 60)
 
 
-_ISO_PARTS = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d+))? ?(Z|UTC|GMT|[+-]\d\d:?\d\d)?")
+_ISO_PARTS = re.compile(r"(\d{4})[-/](\d\d)[-/](\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d+))? ?(Z|UTC|GMT|[+-]\d\d:?\d\d)?")
 
 
 def _iso_parts(stamp):

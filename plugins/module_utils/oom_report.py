@@ -70,6 +70,15 @@ _SUSPECT = re.compile(
     r"Kill(?:ed)? process \d|"
     r"oom_reaper: |.{1,20}: page allocation (?:failure|stalls))"
 )
+_FIRST = r"(?: invoked oom-killer: gfp_mask=|: page allocation (?:failure|stalls))"
+_FIRST_AT = re.compile(_FIRST)
+# A separator with a blank before the name is surer than one without, which the name itself may hold (kworker/0:2).
+_UNKNOWN = re.compile(
+    "|".join(
+        start + _FIRST + ")"
+        for start in (r".*[\]:>|;,\t] (?=\S.{0,14}", r".*[\]:>|;,\t](?=\S.{0,14}", r".* (?=\S{1,15}")
+    )
+)
 _TRACE = re.compile(r"[^\n]*\+0x[0-9a-f]+/0x[0-9a-f]")
 _FIGURES = re.compile(r"^Node \d+ \S|^[A-Za-z][\w()]*:\s?\d+\s?[kKMG]B(?:\s|$)|^\d+ pages \S|^\[ *\d+\] +-?\d+ +\d+ ")
 
@@ -98,6 +107,7 @@ class Assembler:
         self._rest = []
         self._previous = None
         self._table = None
+        self._prefix = None
         self._mark = None
         self._after_row = False
         self._show_memory = -1
@@ -150,6 +160,8 @@ class Assembler:
     def feed_line(self, line):
         """Take one kernel_log.Line."""
         self.number += 1
+        if line.bare and line.text:
+            self._unknown_prefix(line)
         if not line.kernel:
             self._flush()
         elif line.bare:
@@ -161,6 +173,25 @@ class Assembler:
             self._after_row = False
         if not self.number & 15:
             self._expire()
+
+    def _unknown_prefix(self, line):
+        """Take off a prefix of a kind that kernel_log does not know, once a report's first line has shown it.
+
+        A task's name has at most 15 bytes, so what is longer before "invoked oom-killer" is a prefix; the lines
+        after it have the same with other digits.
+        """
+        text = line.text
+        first = _FIRST_AT.search(text) if "oom-killer" in text or "page alloc" in text else None
+        if first:
+            match = _UNKNOWN.match(text)
+            self._prefix = None
+            if match and len(text[: first.start()].encode("utf-8")) > 15:
+                shape = re.sub(r"(?:\\ )+", " +", re.sub(r"\d+", r"\\d+", re.escape(match.group(0).rstrip())))
+                self._prefix = re.compile(shape + " ?")
+        match = self._prefix.match(text) if self._prefix is not None else None
+        if match:
+            line.text = text[match.end() :]
+            line.bare = False
 
     def _feed_bare(self, line):
         text = line.text
@@ -762,6 +793,11 @@ class Assembler:
         if fields.PER_CPU.match(text):
             if self._open:
                 self._pick(line, MEMINFO if self._current is None or self._current.position <= MEMINFO else ZONES)
+            return True
+        match = fields.BUDDY_NONE.match(text)
+        if match:
+            entry = self._pick(line, BUDDY).zone(_integer(match.group(1)), match.group(2))
+            entry["buddy"], entry["total"] = entry["buddy"] or [], entry["total"] or 0
             return True
         match = fields.SWAP_STATS.match(text)
         if match:

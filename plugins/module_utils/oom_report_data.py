@@ -441,7 +441,7 @@ def _memory_incomplete(builder):
         return True
     old = "active" in pages
     wanted = (
-        ("free", "dirty", "writeback", "mapped")
+        ("free", "dirty", "writeback")
         if old
         else (
             "active_anon",

@@ -47,8 +47,8 @@ STAT_KB = re.compile(r"\b([a-z][\w()]*):(\d+)KB")
 STAT = re.compile(r"(?:^|\s)([a-z][a-z0-9_.]*)\s+(\d+)(?=\s|$)")
 STAT_LINE = re.compile(r"^(?:[a-z][a-z0-9_.]*\s+\d+(?:\s+|$))+$")
 
-COUNTER = re.compile(r"([A-Za-z][\w()]*):\s*(\d+)")
-COUNTERS = re.compile(r"^\s*(?:[A-Za-z][\w()]*:\s*\d+(?=\s|$)\s*)+(?P<rest>.*)$", re.S)
+COUNTER = re.compile(r"([A-Za-z][\w()-]*):\s*(\d+)")
+COUNTERS = re.compile(r"^\s*(?:[A-Za-z][\w()-]*:\s*\d+(?=\s|$)\s*)+(?P<rest>.*)$", re.S)
 KILOBYTES = re.compile(r"([A-Za-z][\w()]*):\s*(\d+)\s*([kK]B)(?=\s|$|\W)")
 FLAGS = re.compile(r"\b(all_unreclaimable|pages_scanned)(?:\?\s*(\w+)|:\s*(\d+)(?=\s|$))")
 NODE = re.compile(r"^Node\s+(\d+)\s+(?=\w[\w()]*:\s*\d+\s*kB)")
@@ -56,6 +56,7 @@ ZONE = re.compile(r"^(?:Node\s+(\d+)\s+)?([A-Za-z]\w*)\s+free:\s*\d+\s*kB")
 PER_CPU = re.compile(r"^(?:(?:Node\s+\d+\s+)?\w+\s+per-cpu:|CPU\s+\d+:\s+(?:Hot:\s+)?hi:|cpu\s+\d+\s+(?:hot|cold):)")
 LOWMEM = re.compile(r"^(?:lowmem_reserve|protections)\[\]:((?:\s+-?\d+)*)\s*$")
 BUDDY = re.compile(r"^(?:Node\s+(\d+)\s+)?([A-Za-z]\w*):\s+(\d+\*\d+kB.*)$", re.S)
+BUDDY_NONE = re.compile(r"^(?:Node\s+(\d+)\s+)?([A-Za-z]\w*):\s+empty\s*$")
 BUDDY_PART = re.compile(r"(\d+)\*(\d+)kB(?:\s+\(([A-Z]+)\))?")
 BUDDY_TOTAL = re.compile(r"=\s*(\d+)kB")
 HUGEPAGES = re.compile(
@@ -226,7 +227,8 @@ _COLUMNS = frozenset(
 # Rows of the task table by the number of integers in them, for reports whose column line was lost. Columns that
 # cannot be told apart without it are "?".
 ROW_PATTERNS = {
-    count: re.compile(r"\[\s*(\d+)\]" + r"\s+(-?\d+)" * (count - 1) + r"\s(\s*\S.*)$", re.S) for count in range(6, 15)
+    count: re.compile(r"\[\s*(\d+)\]" + r"\s+(-?\d+)" * (count - 1) + r"(?:\s+(\S.*))?\s*$", re.S)
+    for count in range(6, 15)
 }
 # The same behind the commonest prefixes, as kernel_log takes them off.
 _FAST_ROWS = {
@@ -267,7 +269,7 @@ _OLD_ROW = re.compile(r"\[\s*\d+\]\s+-?\d+\s+\d+\s+\d+\s+\d+ {1,4}\d{1,3} {4,6}-
 
 def name_of(printed):
     """Return a counter's name in snake_case: "isolated(anon)" -> "isolated_anon", "Active" -> "active"."""
-    return printed.replace("(", "_").replace(")", "").lower()
+    return printed.replace("(", "_").replace(")", "").replace("-", "_").lower()
 
 
 def pairs_kb(text):
@@ -377,7 +379,7 @@ def parse_victim(match):
     """Return a victim's fields (bytes) from a match of KILLED; "cut" is True where the line ends inside a field."""
     rest = match.group("rest")
     sizes = {name: int(value) * 1024 for name, value in re.findall(r"([a-z-]+):\s*(\d+)\s*kB", rest)}
-    uid = match.group("uid") or _first(re.search(r"\bUID:\s*(\d+)(?=\s|$)", rest))
+    uid = match.group("uid") or _first(re.search(r"\bUID:?\s*(\d+)(?=[\s,]|$)", rest))
     adjustment = _first(re.search(r"\boom_score_adj:\s*(-?\d+)", rest))
     victim = {
         "comm": match.group("comm") or match.group("short") or "",
@@ -461,15 +463,16 @@ def parse_columns(names):
 def parse_row(text, columns):
     """Return (values, name, cut) of a row of the task table, or None where it does not fit the columns.
 
-    cut is True where a line break follows the name: it may have stood inside the name.
+    cut is True where there is no name, or a line break follows it, which may have stood inside the name.
     """
     pattern = ROW_PATTERNS.get(len(columns))
     match = pattern.match(text) if pattern else None
     if not match:
         return None
     groups = match.groups()
-    name, _newline, rest = groups[-1].strip().partition("\n")
-    return tuple([int(group) for group in groups[:-1]]), name.rstrip(), bool(rest)
+    name, _newline, rest = (groups[-1] or "").strip().partition("\n")
+    # A task may have an empty name, but far more often the line was cut.
+    return tuple([int(group) for group in groups[:-1]]), name.rstrip(), bool(rest) or not name
 
 
 def headless_columns(text):

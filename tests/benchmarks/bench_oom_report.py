@@ -70,7 +70,7 @@ def report(number: int, second: int) -> str:
         ),
         (
             f"Node 0 active_anon:884kB inactive_anon:{4 * (200_000 + number)}kB active_file:36kB inactive_file:84kB "
-            f"unevictable:0kB isolated(anon):0kB isolated(file):0kB mapped:8kB dirty:{4 * (number % 50)}kB writeback:0kB "
+            f"unevictable:0kB isolated(anon):0kB mapped:8kB dirty:{4 * (number % 50)}kB writeback:0kB "
             "shmem:924kB shmem_thp: 0kB writeback_tmp:0kB kernel_stack:1856kB pagetables:3248kB all_unreclaimable? yes"
         ),
         (

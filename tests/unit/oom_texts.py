@@ -260,6 +260,15 @@ def mail(lines: list[str]) -> str:
     return text
 
 
+def unknown(lines: list[str]) -> str:
+    """A log shipper's own template, which no parser can know beforehand."""
+    return "".join(
+        f"{1741658043 + at}|fleet-7|kern.warn|#{at}| {part}\n"
+        for at, line in enumerate(lines)
+        for part in line.split("\n")
+    )
+
+
 PREFIXES = (
     plain,
     dmesg,
@@ -280,6 +289,7 @@ PREFIXES = (
     docker,
     cri,
     mail,
+    unknown,
 )
 REPORTS = {
     "global_612": global_612,

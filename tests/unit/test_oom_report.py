@@ -673,3 +673,37 @@ def test_corpus():
         [sys.executable, str(tool), os.environ["OOM_CORPUS"]], capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stdout
+
+
+def test_the_report_of_2_6_18():
+    """RHEL 5: all counters on one line, zones without memory, free lists that are empty."""
+    lines = oom_texts.global_2624()
+    at = lines.index("Active:150615 inactive:339150 dirty:41 writeback:42 unstable:43")
+    lines[at : at + 2] = [
+        "cpu 0 hot: high 186, batch 31 used:29",
+        "Free pages:       48584kB (452kB HighMem)",
+        "Active:150615 inactive:339150 dirty:41 writeback:42 unstable:43 free:12146 slab:6561 mapped-file:78 \
+mapped-anon:4711 pagetables:2862",
+    ]
+    lines = [re.sub("^HighMem: .*", "HighMem: empty", line) for line in lines]
+    report = one(lines)
+    assert report["truncated"] is False
+    assert (report["memory"]["mapped_anon"], report["memory"]["pagetables"]) == (4711 * 4096, 2862 * 4096)
+    assert report["zones"][1]["blocks"] == []
+
+
+def test_the_kill_line_of_rhel_7_with_the_user():
+    lines = oom_texts.global_310()
+    lines[-1] = lines[-1].replace("(mysqld) total", "(mysqld), UID 27, total")
+    report = one(lines)
+    assert (report["victim"]["comm"], report["victim"]["uid"]) == ("mysqld", 27)
+    assert report["victim"]["anon_rss"] == 600800 * 1024
+
+
+def test_the_verbose_journal():
+    text = ""
+    for at, line in enumerate(oom_texts.global_2632()):
+        text += f"Tue 2025-03-11 03:54:03.{at:06d} CET [s=a;i={at}]\n    _TRANSPORT=kernel\n    MESSAGE={line}\n"
+    reports, unparsed = parse(text)
+    assert unparsed["count"] == 0, unparsed["samples"]
+    assert [(report["truncated"], report["victim"]["pid"]) for report in reports] == [(False, 40738)]
