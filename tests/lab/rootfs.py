@@ -94,14 +94,14 @@ def _bootstrap(recipe: Recipe, target: Path) -> None:
         raise LabError("mmdebstrap is not installed; make packages installs what the lab needs")
     source = mirror()
     partial = target.with_suffix(f".{os.getpid()}.partial.tar")
-    command = ["mmdebstrap", "--quiet", "--variant=minbase", "--aptopt=Acquire::Retries \"5\""]
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", '--aptopt=Acquire::Retries "5"']
     if recipe.packages:
         command.append("--include=" + ",".join(recipe.packages))
     with tempfile.TemporaryDirectory() as scratch:
         if recipe.pinned:
             preferences = Path(scratch) / "pockets"
             preferences.write_text(
-                f"Package: {' '.join(recipe.pinned)}\nPin: release a={recipe.pockets[0]}\nPin-Priority: 900\n",
+                f"Package: {' '.join(recipe.pinned)}\nPin: release n={recipe.pockets[0]}\nPin-Priority: 900\n",
                 encoding="utf-8",
             )
             command.append(f"--setup-hook=copy-in {preferences} /etc/apt/preferences.d")

@@ -15,4 +15,6 @@ if [ -n "$inventory" ]; then
 else
   hosts=(--inventory "localhost," --connection local --extra-vars "ansible_python_interpreter=$(command -v python3)")
 fi
+# Only the verdict is wanted here, not the tasks that led to it.
+export ANSIBLE_DISPLAY_OK_HOSTS=False ANSIBLE_DISPLAY_SKIPPED_HOSTS=False
 exec "$bin/ansible-playbook" "${hosts[@]}" linux_memory.oom.diagnose "$@"

@@ -1,0 +1,315 @@
+# Copyright (c) 2026, linux_memory.oom contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Virtual machines with kernels of their own, for what containers cannot show.
+
+An image is made once from Debian packages and never written to: each machine has an overlay of its own that goes when
+it goes. Machines run with KVM where the processor has it, and else under emulation.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rootfs import LabError, Recipe, build, locked
+
+PACKAGES = (
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "python3",
+    "procps",
+    "udev",
+    "iproute2",
+    "util-linux",
+    "mount",
+    "openssh-server",
+    "initramfs-tools",
+    "linux-image-cloud-amd64",
+    "e2fsprogs",
+    "mdadm",
+    "dmsetup",
+    "lvm2",
+)
+
+# The key of the run comes on a small disk of its own, so that the image needs to know none.
+SETUP = r"""
+cat > /etc/systemd/system/lab-key.service <<'END'
+[Unit]
+Description=Take the lab's SSH key from its disk
+Before=ssh.service
+DefaultDependencies=no
+After=local-fs.target
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'mkdir -p -m 0700 /root/.ssh && tr -d "\\000" < /dev/disk/by-id/virtio-labkey > /root/.ssh/authorized_keys'
+[Install]
+WantedBy=multi-user.target
+END
+mkdir -p /etc/systemd/network
+printf '[Match]\nName=en* eth*\n[Network]\nDHCP=ipv4\n' > /etc/systemd/network/80-lab.network
+printf '/dev/vda / ext4 defaults 0 1\n' > /etc/fstab
+systemctl enable lab-key.service systemd-networkd.service ssh.service
+systemctl mask systemd-networkd-wait-online.service apt-daily.timer apt-daily-upgrade.timer \
+  e2scrub_all.timer man-db.timer mdmonitor.service
+"""  # noqa: E501
+
+# name: suite, pockets, packages taken from the pocket
+IMAGES = {
+    "bullseye": ("bullseye", (), ()),
+    "bookworm": ("bookworm", (), ()),
+    "trixie": ("trixie", (), ()),
+    "backports": ("trixie", ("trixie-backports",), ("linux-image-cloud-amd64", "linux-image-*-cloud-amd64")),
+}
+
+# QEMU 7.2 (Debian 12) corrupts the flags after cmpxchg16b under emulation, and kernels from 6.x on use it for every
+# allocation: they crash at random. Without the feature they take another way. 57-bit addresses only cost time.
+EMULATION = ["-accel", "tcg,thread=multi", "-cpu", "max,cx16=off,la57=off"]
+
+BOOT_SECONDS = 900  # generous: 15 to 40 s are usual, minutes under emulation on a busy machine
+SSH_OPTIONS = (
+    "-o", "StrictHostKeyChecking=no",
+    "-o", "UserKnownHostsFile=/dev/null",
+    "-o", "LogLevel=ERROR",
+    "-o", "BatchMode=yes",
+    "-o", "ConnectTimeout=10",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Image:
+    """A disk that is never written to, and the kernel and initrd that boot it."""
+
+    name: str
+    disk: Path
+    kernel: Path
+    initrd: Path
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A further disk: size in bytes, write_limit in bytes per second (0: none)."""
+
+    size: int
+    write_limit: int = 0
+
+
+def image(name: str) -> Image:
+    """Return the named image, built where it is not in the cache yet. Raises LabError for another name."""
+    if name not in IMAGES:
+        raise LabError(f"image: {name} is not one of {', '.join(IMAGES)}")
+    suite, pockets, pinned = IMAGES[name]
+    recipe = Recipe(suite, PACKAGES, pockets, pinned, SETUP)
+    with locked(f"machine-{recipe.key}") as place:
+        if not place.exists():
+            _make_disk(build(recipe), place)
+    return Image(name, place / "disk.raw", place / "vmlinuz", place / "initrd")
+
+
+def _make_disk(archive: Path, place: Path) -> None:
+    """Turn a root file system into a disk, with its kernel and initrd beside it."""
+    partial = place.with_name(f"{place.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        with tempfile.TemporaryDirectory(dir=partial) as root:
+            _run("tar", "--extract", "--file", archive, "--directory", root, "--same-owner", "--xattrs")
+            for link, copied in (("vmlinuz", "vmlinuz"), ("initrd.img", "initrd")):
+                # The link is relative to the root of the guest, or to its /boot on some releases.
+                target = os.readlink(Path(root) / link).lstrip("/")
+                shutil.copy2(Path(root) / target, partial / copied)
+            _run("mke2fs", "-q", "-t", "ext4", "-L", "root", "-d", root, partial / "disk.raw", "4G")
+        partial.rename(place)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _run(*command: str | Path) -> None:
+    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    done = subprocess.run(
+        [str(word) for word in command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PATH": path},
+    )
+    if done.returncode:
+        raise LabError(f"{command[0]} failed: {done.stderr.strip()}")
+
+
+def has_kvm() -> bool:
+    """Return whether the processor can run guests. /dev/kvm alone does not say so: a guest may hang on it."""
+    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    return os.access("/dev/kvm", os.R_OK | os.W_OK) and ("vmx" in flags or "svm" in flags)
+
+
+def free_port() -> int:
+    """Return a TCP port on loopback that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@dataclass
+class Machine:
+    """A running machine. memory in bytes; append is added to the kernel's command line."""
+
+    image: Image
+    place: Path
+    memory: int = 1024**3
+    processors: int = 2
+    append: str = ""
+    disks: tuple[Disk, ...] = ()
+    qemu_options: tuple[str, ...] = ()
+    port: int = field(default_factory=free_port)
+    pid: int = 0
+
+    @property
+    def console(self) -> Path:
+        """Return the file that holds all that the machine wrote to its console."""
+        return self.place / "console.log"
+
+    @property
+    def key(self) -> Path:
+        """Return the private key that opens the machine."""
+        return self.place / "key"
+
+    def command(self) -> list[str]:
+        """Return the command that runs the machine."""
+        accelerator = ["-accel", "kvm", "-cpu", "host"] if has_kvm() else EMULATION
+        # The root disk comes first, so that it is /dev/vda; the others are found by their serial.
+        drives = [("root", "root.qcow2", "format=qcow2,cache=unsafe")]
+        for number, disk in enumerate(self.disks):
+            limit = f",throttling.bps-write={disk.write_limit}" if disk.write_limit else ""
+            drives.append((f"lab{number}", f"lab{number}.raw", f"format=raw,cache=unsafe{limit}"))
+        drives.append(("labkey", "key.raw", "format=raw,readonly=on"))
+        return [
+            "qemu-system-x86_64",
+            *accelerator,
+            *("-smp", str(self.processors), "-m", f"{self.memory // 1024**2}M"),
+            *("-display", "none", "-monitor", "none", "-serial", f"file:{self.console}", "-no-reboot"),
+            *("-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd)),
+            *("-append", f"root=/dev/vda rw console=ttyS0 {self.append}".strip()),
+            *("-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{self.port}-:22"),
+            *("-device", "virtio-net-pci,netdev=net", "-device", "virtio-rng-pci"),
+            *(
+                word
+                for serial, file, options in drives
+                for word in (
+                    *("-drive", f"if=none,id={serial},file={self.place / file},{options}"),
+                    *("-device", f"virtio-blk-pci,drive={serial},serial={serial}"),
+                )
+            ),
+            *self.qemu_options,
+        ]
+
+    def prepare(self) -> None:
+        """Make the disks and the key."""
+        self.place.mkdir(parents=True, exist_ok=True)
+        _run("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", self.image.disk, self.place / "root.qcow2")
+        for number, disk in enumerate(self.disks):
+            with open(self.place / f"lab{number}.raw", "wb") as file:
+                file.truncate(disk.size)
+        _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", self.key)
+        public = self.key.with_suffix(".pub").read_bytes()
+        (self.place / "key.raw").write_bytes(public.ljust(65536, b"\0"))
+
+    def start(self) -> None:
+        """Start the machine; it goes on when this program ends."""
+        with open(self.place / "qemu.log", "wb") as log:
+            self.pid = subprocess.Popen(
+                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            ).pid
+
+    def running(self) -> bool:
+        """Return whether the machine's process lives (and reap it where it was ours and has ended)."""
+        try:
+            ended, _status = os.waitpid(self.pid, os.WNOHANG)
+            return ended == 0
+        except ChildProcessError:
+            return Path(f"/proc/{self.pid}/comm").exists()
+
+    def ssh(self, *command: str) -> list[str]:
+        """Return the command that runs another one in the machine."""
+        to = ["ssh", *SSH_OPTIONS, "-i", str(self.key), "-p", str(self.port), "root@127.0.0.1"]
+        return [*to, *command]
+
+    def run(self, script: str, check: bool = True, seconds: float = 600) -> subprocess.CompletedProcess[str]:
+        """Run a shell script in the machine. Raises LabError where it fails and check is set."""
+        done = subprocess.run(
+            self.ssh("sh", "-eu", "-s"), input=script, capture_output=True, text=True, check=False, timeout=seconds
+        )
+        if check and done.returncode:
+            raise LabError(f"in {self.image.name}: exit status {done.returncode}: {done.stderr.strip() or done.stdout}")
+        return done
+
+    def wait(self, seconds: float = BOOT_SECONDS) -> None:
+        """Wait until the machine has booted. Raises LabError with the end of its console where it does not."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if not self.running():
+                raise LabError(f"{self.image.name} ended while it booted:\n{self.told()}")
+            answer = subprocess.run(
+                self.ssh("systemctl", "is-system-running", "--wait"),
+                capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+            if answer.stdout.strip() in ("running", "degraded"):
+                return
+            time.sleep(1)
+        raise LabError(f"{self.image.name} did not boot within {seconds:.0f} s:\n{self.told()}")
+
+    def told(self, lines: int = 40) -> str:
+        """Return the end of what qemu and the console wrote."""
+        texts = [path.read_text(encoding="utf-8", errors="replace") for path in (self.place / "qemu.log", self.console)
+                 if path.exists()]  # fmt: skip
+        return "\n".join("".join(texts).splitlines()[-lines:])
+
+    def stop(self, seconds: float = 60) -> None:
+        """Switch the machine off; where it hangs, end its process."""
+        if self.pid and self.running():
+            subprocess.run(self.ssh("systemctl", "poweroff"), capture_output=True, check=False, timeout=60)
+            end = time.monotonic() + seconds
+            while self.running() and time.monotonic() < end:
+                time.sleep(0.2)
+            if self.running():
+                os.kill(self.pid, signal.SIGKILL)
+                while self.running():
+                    time.sleep(0.1)
+
+
+@contextmanager
+def machine(name: str, **options) -> Iterator[Machine]:
+    """Give a booted machine and take it away afterwards, with everything it wrote."""
+    with tempfile.TemporaryDirectory(prefix="lab-") as place:
+        one = Machine(image(name), Path(place), **options)
+        one.prepare()
+        one.start()
+        try:
+            one.wait()
+            yield one
+        finally:
+            one.stop()
+
+
+def ansible_host(one: Machine) -> dict[str, str]:
+    """Return the variables with which Ansible reaches the machine."""
+    return {
+        "ansible_host": "127.0.0.1",
+        "ansible_port": str(one.port),
+        "ansible_user": "root",
+        "ansible_ssh_private_key_file": str(one.key),
+        "ansible_ssh_common_args": shlex.join(SSH_OPTIONS),
+        "ansible_python_interpreter": "/usr/bin/python3",
+    }
