@@ -4,8 +4,9 @@
 
 """What the files of a host say of a systemd unit, without asking systemd: present, enabled, active.
 
-systemd.unit(5) has the directories and the links; units/invocation:NAME in /run/systemd exists from the start of a
-unit until it is inactive (unit_export_state_files and unit_notify in systemd's src/core/unit.c, since 235).
+systemd.unit(5) has the directories and the links; units/invocation:NAME in /run/systemd exists from the first command
+that a unit starts until it is inactive (unit_export_state_files and unit_notify in systemd's src/core/unit.c, since
+235), so that a unit without commands to start, which is none that is asked for here, never has it.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -68,7 +69,10 @@ def present(tree, unit):
 
 
 def enabled(tree, unit):
-    """Return whether a boot starts the unit because a target wants or requires it."""
+    """Return whether a boot starts the unit because a target wants or requires it.
+
+    systemctl is-enabled says enabled for links that an administrator made, static for those that came with a package.
+    """
     if masked(tree, unit):
         return False
     for directory in DIRECTORIES:

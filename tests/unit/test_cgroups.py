@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import booted_trees
 import pytest
 from ansible_collections.linux_memory.oom.plugins.module_utils import cgroups as subject
 from ansible_collections.linux_memory.oom.plugins.module_utils.tree import Tree
@@ -19,7 +20,6 @@ from hypothesis import strategies as st
 
 MIB = 1024 * 1024
 OPTIONS = {"top": 10, "process_arguments": False, "seconds": 0}
-FIXTURES = Path(__file__).parent / "fixtures" / "trees"
 
 V2_MOUNT = "26 22 0:23 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n"
 V1_MOUNT = (
@@ -652,22 +652,45 @@ def test_live_host_unprivileged(checkout):
         check_sane(value)
 
 
-def fixture_trees():
-    return sorted(FIXTURES.iterdir()) if FIXTURES.is_dir() else []
+def units_of(name):
+    """Return {cgroup path: {property: value}} of what systemctl show said in the machine."""
+    found = {}
+    for block in booted_trees.expected(name)["units"].split("\n\n"):
+        properties = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if properties.get("ControlGroup"):
+            found[properties["ControlGroup"]] = properties
+    return found
 
 
-@pytest.mark.parametrize("root", fixture_trees(), ids=lambda path: path.name)
-def test_booted_machines(root):
-    tree = Tree(str(root))
+@pytest.mark.parametrize("name", booted_trees.NAMES)
+def test_booted_machines(name):
+    tree = Tree(str(booted_trees.root(name)))
     value = subject.collect(tree, dict(OPTIONS, top=1000))
     check_sane(value)
-    assert value["version"] == ("v2" if root.name.endswith("v2") else "v1") or (
-        root.name.endswith("v1") and value["version"] == "hybrid"
-    )
+    version = value["version"]
+    assert version == "v2" if name.endswith("v2") else version in ("v1", "hybrid")
     found = {group["path"]: group for group in value["groups"]}
     assert "/" not in found
-    assert found["/system.slice"]["current"] > 0
-    services = [path for path in found if path.startswith("/system.slice/") and path.endswith(".service")]
-    assert services
-    assert all(found[path]["processes"] is not None for path in services)
-    assert all(found[path]["unit"] == path.rsplit("/", 1)[1] for path in services)
+    compared = 0
+    for path, properties in units_of(name).items():
+        # Before 256, systemd on cgroup v1 knows the limit that is in force by its old name.
+        limit = properties["MemoryMax" if version == "v2" else "MemoryLimit"]
+        if path not in found or not properties["MemoryCurrent"].isdigit():
+            continue
+        compared += 1
+        assert found[path]["unit"] == properties["Id"]
+        assert found[path]["max"] == (None if limit == "infinity" else int(limit)), path
+        assert abs(found[path]["current"] - int(properties["MemoryCurrent"])) < 32 * MIB, path
+    assert compared >= 5
+    greedy, holder = (found["/system.slice/%s.service" % unit] for unit in ("greedy", "holder"))
+    assert (greedy["max"], greedy["processes"]) == (48 * MIB, 1)
+    assert greedy["events"]["oom_kill"] == 1
+    assert greedy["peak"] is None or greedy["peak"] >= 47 * MIB
+    assert holder["max"] == 256 * MIB
+    assert holder["high"] == (200 * MIB if version == "v2" else None)
+    assert holder["events"]["oom_kill"] == 0
+    assert 80 * MIB <= holder["anon"] + holder["swap_current"] < 110 * MIB
+    # However few are asked for, the one that met its limit is there.
+    few = subject.collect(Tree(str(booted_trees.root(name))), dict(OPTIONS, top=1))
+    assert "/system.slice/greedy.service" in paths(few)
+    assert len(few["groups"]) < 6

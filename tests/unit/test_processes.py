@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 
+import booted_trees
 import pytest
 from ansible_collections.linux_memory.oom.plugins.module_utils import processes as subject
 from ansible_collections.linux_memory.oom.plugins.module_utils.tree import Tree
@@ -481,3 +482,26 @@ def test_live_host_unprivileged(checkout):
     check_sane(value)
     assert value["top"][0]["rss"] > 0
     assert "permission denied" in unavailable["processes.pss"]
+
+
+@pytest.mark.parametrize("name", booted_trees.NAMES)
+def test_booted_machines(name):
+    value = subject.collect(Tree(str(booted_trees.root(name))), dict(OPTIONS, top=1000))
+    check_sane(value)
+    said = {}
+    for line in booted_trees.expected(name)["ps"].splitlines()[1:]:
+        pid, comm, uid, rss, threads = line.split()
+        said[int(pid)] = (comm, int(uid), int(rss) * 1024, int(threads))
+    compared = 0
+    for found in value["top"]:
+        if found["pid"] in said:
+            comm, uid, rss, threads = said[found["pid"]]
+            assert (found["comm"], found["uid"], found["threads"]) == (comm, uid, threads)
+            assert abs(found["rss"] - rss) < 8 * MIB
+            compared += 1
+    assert compared >= 8
+    first = value["top"][0]
+    assert (first["comm"], first["unit"], first["oom_score_adj"]) == ("python3", "holder.service", -500)
+    assert 80 * MIB <= first["rss_anon"] + first["swap"] < 110 * MIB
+    assert first["start_time"] > 1700000000
+    assert any(found["unit"] == "init.scope" and found["pid"] == 1 for found in value["top"])
