@@ -23,14 +23,15 @@ from ansible_collections.linux_memory.oom.plugins.module_utils.mounts import mou
 
 # The kernel walks every page table entry of a process for its PSS, about 15 ms for each GiB, and keeps the process from
 # changing its mappings meanwhile. This much is walked in one reading, in bytes, the largest processes that fit first.
-PSS_BUDGET = 1024 * 1024 * 1024
+PSS_BUDGET = 512 * 1024 * 1024
 
 # On a host that is out of memory, a process can hold the lock of its mappings for minutes, and who reads its PSS or its
 # arguments waits (which is why ps hangs there). They are read beside the main thread, which waits no longer than this.
 PATIENCE = 0.25
 
-# Who asks for rates waits for seconds anyway: then this many times the budget, and the patience, are spent.
-WITH_WINDOW = 4
+# Who asks for rates waits for seconds anyway: then so many times the budget and the patience are spent.
+BUDGET_WITH_WINDOW = 8
+PATIENCE_WITH_WINDOW = 4
 
 # A command line can be megabytes long.
 LONGEST_ARGUMENTS = 4096
@@ -319,10 +320,9 @@ class Slow:
     """What can make its reader wait: the PSS, and the arguments where they are asked for. Safe to give up on."""
 
     def __init__(self, tree, found, options):
-        generosity = WITH_WINDOW if options["seconds"] else 1
         self.tree = tree
-        self.budget = generosity * PSS_BUDGET
-        self.patience = generosity * PATIENCE
+        self.budget = PSS_BUDGET * (BUDGET_WITH_WINDOW if options["seconds"] else 1)
+        self.patience = PATIENCE * (PATIENCE_WITH_WINDOW if options["seconds"] else 1)
         self.wanted = _affordable(found, self.budget)
         self.skipped = len(found) - len(self.wanted)
         self.pids = [process["pid"] for process in found] if options["process_arguments"] else []
@@ -365,8 +365,8 @@ class Slow:
                 "processes.pss", "not all read within %.2f s: a process held its mappings" % self.patience
             )
         elif self.skipped:
-            text = "not read for %d of the listed processes: more than %d GiB would have had to be walked"
-            self.tree.missing("processes.pss", text % (self.skipped, self.budget >> 30))
+            text = "not read for %d of the listed processes: more than %d MiB would have had to be walked"
+            self.tree.missing("processes.pss", text % (self.skipped, self.budget >> 20))
 
 
 def _affordable(found, left):
