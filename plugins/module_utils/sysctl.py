@@ -51,6 +51,17 @@ PAIRS = {
 # changes nothing, "dirty_background_ratio = 0" after dirty_background_bytes switches the limit off.
 _ZERO_OTHER_ON_CHANGE = ("vm/dirty_ratio", "vm/dirty_bytes")
 
+# What the kernel starts with (mm/page-writeback.c, mm/util.c).
+_DEFAULTS = {
+    "vm/dirty_ratio": "20",
+    "vm/dirty_bytes": "0",
+    "vm/dirty_background_ratio": "10",
+    "vm/dirty_background_bytes": "0",
+    "vm/overcommit_ratio": "50",
+    "vm/overcommit_kbytes": "0",
+}
+_SHARED_LIBRARY = re.compile(r"libsystemd-shared-([0-9]{3,4})\b")
+
 # What the kernel takes from its command line under names of its own (Documentation/admin-guide/kernel-parameters.txt).
 _PARAMETERS = {"panic": "kernel/panic", "panic_print": "kernel/panic_print", "panic_on_warn": "kernel/panic_on_warn"}
 
@@ -221,13 +232,14 @@ def procps_writes(assignments, keys):
     return writes
 
 
-def kernel_effect(writes, page=4096):
+def kernel_effect(writes, page=4096, state=None, skips_redundant=False):
     """Return what writes, in order, leave in the kernel: {key: {value, by, zeroed_by}}.
 
     by is the assignment that decides. The boot value of one of a pair is "0" where the other is written later; then
-    zeroed_by names that other one. Values that the kernel refuses for a pair change nothing.
+    zeroed_by names that other one. Values that the kernel refuses for a pair change nothing. state is what was left
+    by earlier writes. skips_redundant: whoever writes reads first, and does not write what is there already.
     """
-    state = {}
+    state = dict(state or {})
     for key, one in writes:
         other = PAIRS.get(key)
         if other is None:
@@ -236,11 +248,28 @@ def kernel_effect(writes, page=4096):
         wanted = number(one["value"])
         if wanted is None or _refused(key, wanted, page):
             continue
-        unchanged = key in state and number(state[key]["value"]) == wanted
+        current = state[key]["value"] if key in state else _DEFAULTS[key]
         state[key] = {"value": one["value"], "by": one, "zeroed_by": None}
-        if not (unchanged and key in _ZERO_OTHER_ON_CHANGE):
+        if skips_redundant and one["value"].strip() == current.strip():
+            continue
+        if not (number(current) == wanted and key in _ZERO_OTHER_ON_CHANGE):
             state[other] = {"value": "0", "by": one, "zeroed_by": key}
     return state
+
+
+def skips_redundant_writes(tree):
+    """Return whether systemd-sysctl of this host leaves alone what is set already: systemd does so since 250.
+
+    The version is that of its shared library; where that is not found, a new one is assumed.
+    """
+    folders = ["/usr/lib/systemd", "/lib/systemd"]
+    folders += ["/usr/lib/%s/systemd" % name for name in tree.names("/usr/lib") if name.endswith("-linux-gnu")]
+    for folder in folders:
+        for name in tree.names(folder):
+            match = _SHARED_LIBRARY.match(name)
+            if match:
+                return int(match.group(1)) >= 250
+    return True
 
 
 def _refused(key, value, page):
@@ -355,8 +384,9 @@ def boot_values(tree, replace=None):
     names = running_names(tree)
     early = [(one["key"], one) for one in first]
     page = page_size(tree)
-    systemd = kernel_effect(early + systemd_writes(by_systemd, names), page)
-    procps = kernel_effect(early + procps_writes(by_procps, names), page)
+    at_start = kernel_effect(early, page)
+    systemd = kernel_effect(systemd_writes(by_systemd, names), page, at_start, skips_redundant_writes(tree))
+    procps = kernel_effect(procps_writes(by_procps, names), page, at_start)
     tool = boot_tool(tree)
     assignments, result, other = first + by_systemd, systemd, procps
     if tool == "procps":

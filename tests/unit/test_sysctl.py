@@ -86,11 +86,14 @@ def test_lines_of_a_file():
 
 
 def test_last_file_name_wins_whatever_its_directory(tmp_path):
-    found = boot(tmp_path, {
-        "/etc/sysctl.d/10-a.conf": "# first\nvm.swappiness = 1\n",
-        "/usr/lib/sysctl.d/90-z.conf": "\n\nvm.swappiness=2\n",
-        "/run/sysctl.d/50-m.conf": "vm/swappiness = 3\n",
-    })["vm.swappiness"]
+    found = boot(
+        tmp_path,
+        {
+            "/etc/sysctl.d/10-a.conf": "# first\nvm.swappiness = 1\n",
+            "/usr/lib/sysctl.d/90-z.conf": "\n\nvm.swappiness=2\n",
+            "/run/sysctl.d/50-m.conf": "vm/swappiness = 3\n",
+        },
+    )["vm.swappiness"]
     assert (found["value"], found["file"], found["line"]) == ("2", "/usr/lib/sysctl.d/90-z.conf", 3)
     assert found["losers"] == [
         {"file": "/etc/sysctl.d/10-a.conf", "line": 2, "value": "1"},
@@ -147,11 +150,14 @@ def test_procps_reads_sysctl_conf_last(tmp_path):
 
 
 def test_explicit_beats_glob_in_either_order_and_exclusion_beats_it_too(tmp_path):
-    found = boot(tmp_path, {
-        "/etc/sysctl.d/1.conf": "vm.swappiness = 1\n-vm.overcommit_ratio\n",
-        "/etc/sysctl.d/2.conf": "vm.*_ratio = 7\nvm.swap* = 8\n",
-        "/etc/sysctl.d/3.conf": "vm.dirty_ratio = 3\n",
-    })
+    found = boot(
+        tmp_path,
+        {
+            "/etc/sysctl.d/1.conf": "vm.swappiness = 1\n-vm.overcommit_ratio\n",
+            "/etc/sysctl.d/2.conf": "vm.*_ratio = 7\nvm.swap* = 8\n",
+            "/etc/sysctl.d/3.conf": "vm.dirty_ratio = 3\n",
+        },
+    )
     assert (found["vm.swappiness"]["value"], found["vm.dirty_ratio"]["value"]) == ("1", "3")
     assert found["vm.swappiness"]["losers"] == [{"file": "/etc/sysctl.d/2.conf", "line": 2, "value": "8"}]
     assert found["vm.dirty_background_ratio"]["value"] == "7"
@@ -174,10 +180,13 @@ def test_exclusion_undoes_what_came_before_with_systemd_only(tmp_path):
 
 
 def test_later_of_a_pair_zeroes_the_other(tmp_path):
-    found = boot(tmp_path, {
-        "/etc/sysctl.d/1.conf": "vm.dirty_ratio = 5\n",
-        "/etc/sysctl.d/2.conf": "# x\nvm.dirty_bytes = 1000000\n",
-    })
+    found = boot(
+        tmp_path,
+        {
+            "/etc/sysctl.d/1.conf": "vm.dirty_ratio = 5\n",
+            "/etc/sysctl.d/2.conf": "# x\nvm.dirty_bytes = 1000000\n",
+        },
+    )
     assert found["vm.dirty_bytes"]["value"] == "1000000"
     ratio = found["vm.dirty_ratio"]
     assert (ratio["value"], ratio["file"], ratio["line"]) == ("0", "/etc/sysctl.d/2.conf", 2)
@@ -186,11 +195,14 @@ def test_later_of_a_pair_zeroes_the_other(tmp_path):
 
 
 def test_value_said_twice_keeps_its_first_place_so_the_pair_ends_differently_with_procps(tmp_path):
-    found = boot(tmp_path, {
-        "/etc/sysctl.d/1.conf": "vm.dirty_ratio = 5\n",
-        "/etc/sysctl.d/2.conf": "vm.dirty_bytes = 1000000\n",
-        "/etc/sysctl.d/3.conf": "vm.dirty_ratio = 5\n",
-    })
+    found = boot(
+        tmp_path,
+        {
+            "/etc/sysctl.d/1.conf": "vm.dirty_ratio = 5\n",
+            "/etc/sysctl.d/2.conf": "vm.dirty_bytes = 1000000\n",
+            "/etc/sysctl.d/3.conf": "vm.dirty_ratio = 5\n",
+        },
+    )
     assert (found["vm.dirty_ratio"]["value"], found["vm.dirty_bytes"]["value"]) == ("0", "1000000")
     assert found["vm.dirty_ratio"]["procps"] == {"value": "5", "file": "/etc/sysctl.d/3.conf", "line": 1}
     assert found["vm.dirty_bytes"]["procps"]["value"] == "0"
@@ -216,7 +228,36 @@ def test_value_said_twice_keeps_its_first_place_so_the_pair_ends_differently_wit
 )
 def test_pairs_as_the_kernel_has_them(tmp_path, lines, expected):
     text = "".join("vm.%s\n" % line for line in lines.split(";"))
-    found = boot(tmp_path, {"/etc/sysctl.d/1.conf": text})
+    library = "/usr/lib/systemd/libsystemd-shared-249.so"
+    found = boot(tmp_path, {"/etc/sysctl.d/1.conf": text, library: ""})
+    assert {name: found["vm." + name]["value"] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    "library",
+    [
+        "/usr/lib/x86_64-linux-gnu/systemd/libsystemd-shared-252.so",
+        "/usr/lib/systemd/libsystemd-shared-257.9-1.fc42.so",
+        "/etc/x",
+    ],
+)
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        # systemd 250 and newer does not write what is there already, so that the other of the pair stays.
+        (
+            "dirty_background_bytes=9;dirty_background_ratio=0",
+            {"dirty_background_bytes": "9", "dirty_background_ratio": "0"},
+        ),
+        ("overcommit_ratio=80;overcommit_kbytes=0", {"overcommit_ratio": "80", "overcommit_kbytes": "0"}),
+        ("overcommit_kbytes=9;overcommit_ratio=80", {"overcommit_kbytes": "0", "overcommit_ratio": "80"}),
+        ("overcommit_ratio=80;overcommit_kbytes=9", {"overcommit_kbytes": "9", "overcommit_ratio": "0"}),
+    ],
+)
+def test_pairs_as_a_systemd_leaves_them_that_compares_first(tmp_path, library, lines, expected):
+    # One file for each line: within one file, the last line of a key is the only one that is written.
+    files = {"/etc/sysctl.d/%d.conf" % number: "vm.%s\n" % line for number, line in enumerate(lines.split(";"))}
+    found = boot(tmp_path, {**files, library: ""})
     assert {name: found["vm." + name]["value"] for name in expected} == expected
 
 
@@ -243,11 +284,14 @@ def test_credential_counts_only_where_the_unit_imports_it(tmp_path):
 
 
 def test_host_without_systemd(tmp_path):
-    here = make(tmp_path, {
-        "/etc/init.d/procps": "#!/bin/sh\n",
-        "/etc/sysctl.conf": "vm.swappiness=6\n",
-        "/etc/sysctl.d/zz.conf": "vm.swappiness=5\n",
-    })
+    here = make(
+        tmp_path,
+        {
+            "/etc/init.d/procps": "#!/bin/sh\n",
+            "/etc/sysctl.conf": "vm.swappiness=6\n",
+            "/etc/sysctl.d/zz.conf": "vm.swappiness=5\n",
+        },
+    )
     found = subject.collect(here, OPTIONS)
     assert (found["tool"], found["files"]) == ("procps", ["/etc/sysctl.d/zz.conf", "/etc/sysctl.conf"])
     assert found["keys"]["vm.swappiness"]["boot"] == "6"
@@ -270,7 +314,12 @@ def test_collect(tmp_path):
     found = subject.collect(here, OPTIONS)
     keys = found["keys"]
     assert keys["vm.swappiness"] == {
-        "running": "60", "boot": "0x3c", "file": "/etc/sysctl.d/1.conf", "line": 1, "losers": [], "agrees": True,
+        "running": "60",
+        "boot": "0x3c",
+        "file": "/etc/sysctl.d/1.conf",
+        "line": 1,
+        "losers": [],
+        "agrees": True,
     }
     assert (keys["vm.lowmem_reserve_ratio"]["running"], keys["vm.lowmem_reserve_ratio"]["agrees"]) == (
         "256 256 32 0 0",
@@ -340,11 +389,28 @@ def test_any_text(text):
 LINES = st.lists(
     st.tuples(
         st.sampled_from(["", "", "", "-"]),
-        st.sampled_from([
-            "vm.swappiness", "vm/swappiness", "vm.dirty_ratio", "vm.dirty_bytes", "vm.swap*", "vm.dirty_*",
-            "vm.?irty_ratio", "kernel.panic", "kernel/panic*", "vm.{swappiness,dirty_*}", "*.panic", "vm.[a-d]*",
-            "vm.[^d]*", "vm.missing", "/vm/dirty_bytes", "vm..dirty_ratio", "# vm.swappiness", ";",
-        ]),
+        st.sampled_from(
+            [
+                "vm.swappiness",
+                "vm/swappiness",
+                "vm.dirty_ratio",
+                "vm.dirty_bytes",
+                "vm.swap*",
+                "vm.dirty_*",
+                "vm.?irty_ratio",
+                "kernel.panic",
+                "kernel/panic*",
+                "vm.{swappiness,dirty_*}",
+                "*.panic",
+                "vm.[a-d]*",
+                "vm.[^d]*",
+                "vm.missing",
+                "/vm/dirty_bytes",
+                "vm..dirty_ratio",
+                "# vm.swappiness",
+                ";",
+            ]
+        ),
         st.sampled_from([" = ", "=", "\t=\t", "", " ="]),
         st.sampled_from(["1", "2", "10000", "1 2", "x", ""]),
     ),
