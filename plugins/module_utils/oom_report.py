@@ -28,6 +28,7 @@ from ansible_collections.linux_memory.oom.plugins.module_utils.oom_report_data i
     HUGEPAGES,
     KILL,
     MEMCG,
+    MOST_ROWS,
     MEMINFO,
     NODES,
     PREAMBLE,
@@ -373,7 +374,7 @@ class Assembler:
         for builder in self._open:
             if mark in builder.seen:
                 return True
-        if self._current is not None:
+        if self._current is not None and len(self._current.seen) < MOST_ROWS:
             self._current.seen.add(mark)
         return False
 
@@ -522,7 +523,7 @@ class Assembler:
         if builder is None:
             builder = self._last_of(lambda one: one.kind == "oom" and bool(one.victims))
         if builder is not None:
-            if entry not in builder.reaped:
+            if entry not in builder.reaped and builder.room(builder.reaped):
                 builder.reaped.append(entry)
             builder.last = self.number
         return True
@@ -660,7 +661,8 @@ class Assembler:
         match = fields.STATS.match(text)
         if match:
             builder = self._pick(line, MEMCG)
-            builder.groups.append((match.group(1), fields.parse_stats(match.group(2))))
+            if builder.room(builder.groups):
+                builder.groups.append((match.group(1), fields.parse_stats(match.group(2))))
             builder.memcg.setdefault("stats", True)
             return True
         match = fields.EXITING.match(text)
@@ -860,7 +862,7 @@ class Assembler:
         if not match:
             return bool(fields.SLAB_TITLE.match(text))
         row = (match.group(1), int(match.group(2)) * 1024, int(match.group(3)) * 1024)
-        if row not in builder.slab:
+        if row not in builder.slab and builder.room(builder.slab):
             builder.slab.append(row)
         builder.last = self.number
         return True
@@ -929,7 +931,7 @@ class Assembler:
             match = fields.ALLOCATION_TAG.match(part.strip())
             tag = fields.parse_tag(match) if match else None
             if tag:
-                if tag not in builder.allocations:
+                if tag not in builder.allocations and builder.room(builder.allocations):
                     builder.allocations.append(tag)
                 builder.last = self.number
                 done = True
@@ -962,7 +964,8 @@ class Assembler:
                 if entry["node"] == node:
                     builder.mixed = builder.mixed or entry["sizes"] != values
                     return True
-            builder.nodes.append({"node": node, "sizes": values, "flags": flags})
+            if builder.room(builder.nodes):
+                builder.nodes.append({"node": node, "sizes": values, "flags": flags})
             builder.mixed = builder.mixed or cut
             return True
         match = fields.BUDDY.match(text)
@@ -1033,7 +1036,8 @@ class Assembler:
             if (other["node"], other["size"]) == (entry["node"], entry["size"]):
                 builder.mixed = builder.mixed or other != entry
                 return True
-        builder.hugepages.append(entry)
+        if builder.room(builder.hugepages):
+            builder.hugepages.append(entry)
         return True
 
     def _other(self, line, text):

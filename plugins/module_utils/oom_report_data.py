@@ -35,6 +35,12 @@ from ansible_collections.linux_memory.oom.plugins.module_utils import oom_report
 ) = range(15)
 
 
+# More zones, caches or cgroups, and more tasks, than any kernel prints in one report: a log of garbage must not fill
+# the memory.
+MOST_ENTRIES = 4096
+MOST_ROWS = 200000
+
+
 class Builder:
     """One report while its lines come in."""
 
@@ -113,9 +119,18 @@ class Builder:
             if target.setdefault(key, value) != value:
                 self.mixed = True
 
+    def room(self, entries, most=MOST_ENTRIES):
+        """Return whether a list may grow; one that no kernel prints marks the report as mixed and stays as it is."""
+        if len(entries) < most:
+            return True
+        self.mixed = True
+        return False
+
     def add_row(self, values, name):
         """Add a row of the task table; the same task with other values marks the report as mixed."""
         row = (values, name)
+        if values[0] not in self.pids and not self.room(self.rows, MOST_ROWS):
+            return
         if self.pids.setdefault(values[0], row) is row:
             self.rows.append(row)
         elif self.pids[values[0]] != row:
@@ -127,7 +142,8 @@ class Builder:
             if entry["node"] == node and entry["zone"] == name:
                 return entry
         entry = {"node": node, "zone": name, "sizes": fresh, "flags": {}, "reserve": None, "buddy": None, "total": None}
-        self.zones.append(entry)
+        if self.room(self.zones):
+            self.zones.append(entry)
         return entry
 
 

@@ -17,7 +17,7 @@ import pytest
 from ansible_collections.linux_memory.oom.plugins.module_utils import oom_report, oom_report_scan
 
 HERE = Path(__file__).resolve().parent
-FIXTURES = sorted((HERE / "fixtures" / "oom").glob("*.log")) if (HERE / "fixtures" / "oom").is_dir() else []
+FIXTURES = sorted((HERE / "fixtures" / "oom").rglob("*.log"))
 WHERE = {"line", "time", "epoch", "time_text", "uptime", "host", "boot", "year_assumed", "time_computed"}
 
 
@@ -707,3 +707,14 @@ def test_the_verbose_journal():
     reports, unparsed = parse(text)
     assert unparsed["count"] == 0, unparsed["samples"]
     assert [(report["truncated"], report["victim"]["pid"]) for report in reports] == [(False, 40738)]
+
+
+def test_garbage_without_end_does_not_fill_the_memory():
+    rows = [f"[{pid:7d}]     0 {pid:5d}     3449      864    65536      192            -5 w" for pid in range(5000)]
+    zones = [f"Node {node} DMA free:1kB min:1kB" for node in range(5000)]
+    lines = oom_texts.memcg_v2()
+    table = lines.index("Tasks state (memory values in pages):")
+    report = parse(oom_texts.dmesg([*oom_texts.global_612()[:19], *zones]))[0][0]
+    assert (len(report["zones"]), report["truncated"]) == (4096, True)
+    report = parse(oom_texts.dmesg([*lines[: table + 2], *rows]))[0][0]
+    assert len(report["tasks"]) == 5000

@@ -14,7 +14,7 @@ from ansible_collections.linux_memory.oom.plugins.module_utils import kernel_log
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-RELAXED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+RELAXED = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 # What tells where a report was read, not what it says.
 PLACE = {
     "line",
@@ -118,7 +118,7 @@ def test_each_line_repeated_anywhere(name, prefix):
     true = facts(read("".join(text))[0])
     chance = random.Random(name)
     for at in range(len(text)):
-        for place in (at + 1, chance.randint(at, len(text)), chance.randint(at, len(text))):
+        for place in (at + 1, chance.randint(at, len(text))):
             reports = read("".join(text[:place] + [text[at]] + text[place:]))
             assert len(reports) == 1, text[at]
             assert wrong(reports[0], true) == [], text[at]
@@ -242,7 +242,7 @@ def test_a_line_cut_inside(name):
     true = facts(read("\n".join(lines) + "\n")[0])
     chance = random.Random(name)
     for at, line in enumerate(lines):
-        for _try in range(4):
+        for _try in range(2):
             cut = chance.randint(15, len(line))
             reports = read("\n".join(lines[:at] + [line[:cut]] + lines[at + 1 :]) + "\n")
             for report in reports:
