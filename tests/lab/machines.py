@@ -76,8 +76,8 @@ IMAGES = {
 
 # QEMU 7.2 (Debian 12) corrupts the flags after cmpxchg16b under emulation, and kernels from 6.x on use it for every
 # allocation: they crash at random. Without the feature they take another way. 57-bit addresses only cost time. Without
-# the fast string operations (erms, fsrm) kernel and C library clear and copy memory in words, not byte by byte, which is
-# what emulation makes of them.
+# the fast string operations (erms, fsrm) kernel and C library clear and copy memory in words; emulation would make of
+# them a loop over single bytes.
 EMULATION = ["-accel", "tcg,thread=multi", "-cpu", "max,cx16=off,la57=off,erms=off,fsrm=off"]
 
 BOOT_SECONDS = 900  # generous: 15 to 40 s are usual, minutes under emulation on a busy machine

@@ -1,0 +1,235 @@
+# Copyright (c) 2026, linux_memory.oom contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Makes the OOM reports of tests/unit/fixtures/oom: boots kernels, lets memory fail by induce.py, keeps the log.
+
+`python tests/lab/oom_fixtures.py bookworm` makes those of one image anew, `--kinds slab,tmpfs` some of them. The table
+index.yml says of each file which kernel wrote it, what was done, which cause is right, and in which form it was read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import induce
+import machines
+from rootfs import LabError
+
+HERE = Path(__file__).resolve().parent
+FIXTURES = HERE.parent / "unit" / "fixtures" / "oom"
+INDEX = FIXTURES / "index.yml"
+MIB = 1024**2
+
+# How a kernel log can be read. SINCE is the time in seconds at which the failure began.
+FORMS = {
+    "dmesg": "dmesg",
+    "dmesg_levels": "dmesg --raw",
+    "dmesg_time": "dmesg --ctime",
+    "dmesg_decode": "dmesg --decode",
+    "dmesg_iso": "dmesg --time-format iso",
+    "journal": "journalctl -k -q --no-pager --since @SINCE",
+    "journal_precise": "journalctl -k -q --no-pager --since @SINCE -o short-precise",
+    "journal_iso": "journalctl -k -q --no-pager --since @SINCE -o short-iso",
+    "journal_monotonic": "journalctl -k -q --no-pager --since @SINCE -o short-monotonic",
+    "journal_json": "journalctl -k -q --no-pager --since @SINCE -o json",
+    "journal_export": "journalctl -k -q --no-pager --since @SINCE -o export",
+    "kmsg": "timeout 5 dd if=/dev/kmsg bs=8192 iflag=nonblock status=none 2>/dev/null || true",
+    "console": "",  # read from outside
+    "kernlog": "cat /var/log/kern.log",
+}
+# Of these failures all forms are kept; of the others one, and the forms take turns.
+IN_ALL_FORMS = ("global_hog", "cgroup_hog")
+TURNS = ("dmesg", "journal", "dmesg_time", "console", "kmsg", "journal_iso", "dmesg_levels", "journal_json", "dmesg")
+LARGE = ("journal_json", "journal_export")  # in all forms, these only of one kernel
+
+NUMA = (
+    *("-object", "memory-backend-ram,id=ram0,size=320M", "-object", "memory-backend-ram,id=ram1,size=320M"),
+    *("-numa", "node,nodeid=0,cpus=0,memdev=ram0", "-numa", "node,nodeid=1,cpus=1,memdev=ram1"),
+)
+V1 = "systemd.unified_cgroup_hierarchy=0 SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"
+V2 = "systemd.unified_cgroup_hierarchy=1"
+
+# The machines that the failures need, for each image: addition to the command line, options of qemu, what it offers.
+SETUPS = {
+    "v2": (V2, (), {"v2", "cgroup", "swap", "disk", "end"}),
+    "v1": (V1, NUMA, {"v1", "cgroup", "numa", "disk"}),
+}
+# Kinds that say the same on both are made on the first.
+ONLY_ON_V1 = ("cgroup_hog", "cgroup_slice", "cgroup_dirty", "cpuset", "mempolicy")
+SLOW = machines.Disk(1024 * MIB, write_limit=512 * 1024)
+
+
+def kinds_for(setup: str) -> list[str]:
+    """Return the names of the failures that a machine of a set-up can show, the one that ends it last."""
+    offered = SETUPS[setup][2]
+    fitting = [name for name, one in induce.KINDS.items() if one.needs <= offered]
+    if setup == "v1":
+        fitting = [name for name in fitting if name in ONLY_ON_V1]
+    return sorted(fitting, key=lambda name: "end" in induce.KINDS[name].needs)
+
+
+def forms_for(name: str, turn: int, first: bool) -> list[str]:
+    """Return the forms in which the log of a failure is kept."""
+    if "end" in induce.KINDS[name].needs:
+        return ["console"]
+    if name == "ring_overflow":
+        return ["dmesg"]  # only the ring buffer is too small: the journal has it all
+    if name in IN_ALL_FORMS:
+        return [form for form in FORMS if first or form not in LARGE]
+    return [TURNS[turn % len(TURNS)]]
+
+
+def console_part(text: bytes) -> bytes:
+    """Return what the kernel wrote to the console: the lines that begin with its time."""
+    lines = text.splitlines(keepends=True)
+    return b"".join(line for line in lines if re.match(rb"\[ *\d+\.\d+\]", line) and b"systemd[" not in line[:40])
+
+
+class Collector:
+    """One booted machine, and what its kernel said about each failure."""
+
+    def __init__(self, one: machines.Machine, image: str, setup: str):
+        self.one, self.image, self.setup = one, image, setup
+        self.release = one.run("uname -r").stdout.strip()
+        self.kernel = ".".join(self.release.split(".")[:2])
+        self.has_kernlog = one.run("test -e /var/log/kern.log", check=False).returncode == 0
+        self.rows: dict[str, dict] = {}
+        subprocess.run(one.ssh("cat > /root/induce.py"), input=(HERE / "induce.py").read_bytes(), check=True)
+
+    def fail(self, name: str, forms: list[str]) -> None:
+        """Make one failure happen and keep its log."""
+        console_from = self.one.console.stat().st_size
+        self.one.run("dmesg --clear; test ! -e /var/log/kern.log || : > /var/log/kern.log; sync", seconds=120)
+        since = float(self.one.run("date +%s.%N").stdout)
+        ends = "end" in induce.KINDS[name].needs
+        said = self.until_panic(name, console_from) if ends else self.induced(name)
+        if "failed" in said:
+            print(f"{self.kernel} {self.setup} {name}: {said['failed']}", flush=True)
+            return
+        for form in forms:
+            if form == "kernlog" and not self.has_kernlog:
+                continue
+            self.keep(name, form, self.read(form, since, console_from), said)
+        print(f"{self.kernel} {self.setup} {name}: {said}", flush=True)
+
+    def induced(self, name: str) -> dict:
+        """Let the machine do it; what it answers, or why it did not."""
+        try:
+            done = self.one.run(f"python3 /root/induce.py {name}", check=False, seconds=300)
+        except subprocess.TimeoutExpired:
+            raise LabError(f"{name} did not come to an end:\n{self.one.told()}") from None
+        try:
+            return json.loads(done.stdout.splitlines()[-1])
+        except (IndexError, ValueError):
+            return {"failed": f"exit status {done.returncode}: {done.stderr.strip()[-500:]}"}
+
+    def until_panic(self, name: str, console_from: int, seconds: float = 120) -> dict:
+        """Let the machine do what ends it, and wait for its last words."""
+        started = subprocess.Popen(self.one.ssh("python3", "/root/induce.py", name), stdin=subprocess.DEVNULL)
+        end = time.monotonic() + seconds
+        try:
+            while time.monotonic() < end:
+                if b"---[ end Kernel panic" in self.one.console.read_bytes()[console_from:]:
+                    return {"kills": 0, "memory": self.one.memory, "cgroups": self.setup}
+                time.sleep(0.5)
+        finally:
+            started.kill()
+            started.wait()
+        return {"failed": f"no panic within {seconds:.0f} s"}
+
+    def read(self, form: str, since: float, console_from: int) -> bytes:
+        """Return the kernel's log in one form."""
+        if form == "console":
+            return console_part(self.one.console.read_bytes()[console_from:])
+        command = FORMS[form].replace("SINCE", f"{since:.3f}")
+        return subprocess.run(self.one.ssh(command), capture_output=True, check=True, timeout=120).stdout
+
+    def keep(self, name: str, form: str, text: bytes, said: dict) -> None:
+        """Write a fixture and its row."""
+        group = f"_{self.setup}" if name.startswith("cgroup") else ""
+        suffix = f".{form}" if name in IN_ALL_FORMS else ""
+        path = FIXTURES / f"{self.kernel}_{name}{group}{suffix}.log"
+        path.write_bytes(text)
+        one = induce.KINDS[name]
+        self.rows[path.name] = {
+            "file": path.name,
+            "kernel": self.release,
+            "kind": name,
+            "cause": one.cause,
+            "accepted": list(one.accepted),
+            "form": form,
+            "cgroups": said["cgroups"],
+            "kills": said["kills"],
+            "memory": said["memory"],
+            "made": f"python tests/lab/oom_fixtures.py {self.image} --kinds {name}",
+            "told": one.told,
+        }
+
+
+def rows() -> dict[str, dict]:
+    """Return the table, by file."""
+    lines = INDEX.read_text(encoding="utf-8").splitlines() if INDEX.exists() else []
+    found = [json.loads(line[2:]) for line in lines if line.startswith("- ")]
+    return {row["file"]: row for row in found if (FIXTURES / row["file"]).exists()}
+
+
+def save(added: dict[str, dict]) -> None:
+    """Add rows to the table. It is YAML of which each row is JSON."""
+    table = {**rows(), **added}
+    head = "# Written by tests/lab/oom_fixtures.py. cause: what was done; accepted: what a diagnosis may answer.\n---\n"
+    lines = [f"- {json.dumps(table[name])}\n" for name in sorted(table)]
+    partial = INDEX.with_suffix(".partial")
+    partial.write_text(head + "".join(lines), encoding="utf-8")
+    partial.replace(INDEX)
+
+
+def collect(image: str, setup: str, wanted: set[str], first: bool) -> None:
+    """Boot one machine and make the failures that it can show. Raises LabError where it stops answering."""
+    append, options, _offered = SETUPS[setup]
+    names = [name for name in kinds_for(setup) if not wanted or name in wanted]
+    if not names:
+        return
+    with machines.machine(image, append=append, memory=640 * MIB, disks=(SLOW,), qemu_options=options) as one:
+        collector = Collector(one, image, setup)
+        try:
+            for turn, name in enumerate(names):
+                collector.fail(name, forms_for(name, turn, first))
+        finally:
+            save(collector.rows)
+
+
+def attempt(image: str, setup: str, wanted: set[str], large: bool) -> int:
+    """Collect, and return 0, or say what went wrong and return 1: the other machines are still tried."""
+    try:
+        collect(image, setup, wanted, large)
+    except LabError as error:
+        print(f"{image} {setup}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def main() -> int:
+    """Read the command and do it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("images", nargs="+", choices=sorted(machines.IMAGES))
+    parser.add_argument("--kinds", default="", help=f"some of {', '.join(induce.KINDS)}; all where not given")
+    parser.add_argument("--setups", default=",".join(SETUPS))
+    parser.add_argument("--large", action="store_true", help="keep the large forms (journal as JSON and export) too")
+    options = parser.parse_args()
+    FIXTURES.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    for image in options.images:
+        for setup in options.setups.split(","):
+            failed |= attempt(image, setup, set(filter(None, options.kinds.split(","))), options.large)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
