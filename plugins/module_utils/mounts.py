@@ -53,17 +53,19 @@ def parse_mountinfo(text):
             continue
         if len(fields) < end + 4:
             continue
-        found.append({
-            "id": int(fields[0]),
-            "parent": int(fields[1]),
-            "device": fields[2],
-            "root": unescape(fields[3]),
-            "mount": unescape(fields[4]),
-            "options": _options(fields[5]),
-            "type": fields[end + 1],
-            "source": unescape(fields[end + 2]),
-            "super_options": _options(" ".join(fields[end + 3:])),
-        })
+        found.append(
+            {
+                "id": int(fields[0]),
+                "parent": int(fields[1]),
+                "device": fields[2],
+                "root": unescape(fields[3]),
+                "mount": unescape(fields[4]),
+                "options": _options(fields[5]),
+                "type": fields[end + 1],
+                "source": unescape(fields[end + 2]),
+                "super_options": _options(" ".join(fields[end + 3 :])),
+            }
+        )
     return found
 
 
@@ -196,6 +198,6 @@ class _Index:
         found = None
         for entry in self.entries:
             above = [step for step in entry["mount"].split("/") if step]
-            if steps[:len(above)] == above:
+            if steps[: len(above)] == above:
                 found = entry
         return found

@@ -71,7 +71,9 @@ def test_meminfo_is_bytes_and_huge_pages_are_counts():
 
 
 def test_meminfo_skips_what_it_does_not_understand():
-    assert meminfo.parse_meminfo("MemTotal: lots kB\nMemFree: -3 kB\nMemFree: 1 MB\n\x00\nSlab: 4 kB\n") == {"slab": 4096}
+    assert meminfo.parse_meminfo("MemTotal: lots kB\nMemFree: -3 kB\nMemFree: 1 MB\n\x00\nSlab: 4 kB\n") == {
+        "slab": 4096
+    }
 
 
 def test_meminfo_that_is_missing_or_garbage_is_said(tmp_path):
