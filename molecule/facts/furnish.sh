@@ -48,3 +48,11 @@ setting /etc/sysctl.d/95-may-fail.conf <<'END'
 -vm.max_map_count = 262144
 kernel.panic = 10
 END
+
+# Where crash dumps would go, and one that is there.
+setting /etc/default/kdump-tools <<'END'
+USE_KDUMP=1
+KDUMP_COREDIR="/var/crash"
+END
+mkdir -p /var/crash/202601020304
+head -c 123456 /dev/zero >/var/crash/202601020304/dump.202601020304

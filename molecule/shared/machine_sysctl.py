@@ -17,13 +17,10 @@ from pathlib import Path
 
 def settings() -> dict[str, str]:
     """Return each vm.* and kernel.panic* key that can be read, with its value."""
-    values = {}
-    for path in [*Path("/proc/sys/vm").iterdir(), *Path("/proc/sys/kernel").glob("panic*")]:
-        try:
-            values[f"{path.parent.name}.{path.name}"] = path.read_text(encoding="ascii").strip()
-        except OSError:
-            continue  # compact_memory and drop_caches can only be written
-    return values
+    files = [*Path("/proc/sys/vm").iterdir(), *Path("/proc/sys/kernel").glob("panic*")]
+    # compact_memory, drop_caches and their like can only be written.
+    readable = [path for path in files if path.stat().st_mode & 0o444]
+    return {f"{path.parent.name}.{path.name}": path.read_text(encoding="ascii").strip() for path in readable}
 
 
 if __name__ == "__main__":
