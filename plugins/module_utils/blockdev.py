@@ -230,7 +230,7 @@ class Blocks:
         except EnvironmentError:
             paths = (source,)
         for path in paths:
-            name = path[len("/dev/"):].replace("/", "!") if path.startswith("/dev/") else ""
+            name = path[len("/dev/") :].replace("/", "!") if path.startswith("/dev/") else ""
             if name and (name in self.listed or self.directory(name)):
                 return name
         return None
@@ -276,7 +276,7 @@ class Blocks:
         """What is written to an overlay goes to its upper directory; a container sees that of the host, not its own."""
         for option in entry["super_options"]:
             if option.startswith("upperdir="):
-                return self._of_file(option[len("upperdir="):], depth + 1)
+                return self._of_file(option[len("upperdir=") :], depth + 1)
         return []
 
     def of_mount(self, entry):

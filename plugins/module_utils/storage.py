@@ -73,7 +73,7 @@ def parse_diskstats(text):
             continue
         try:
             # in_flight can be negative for a moment on kernels before 5.0.
-            counts = [max(0, int(word)) for word in words[3:3 + len(FIELDS)]]
+            counts = [max(0, int(word)) for word in words[3 : 3 + len(FIELDS)]]
         except ValueError:
             continue
         found[words[2].replace("/", "!")] = {FIELDS[at]: count for at, count in enumerate(counts)}
@@ -122,14 +122,16 @@ def parse_mdstat(text):
         match = _MDSTAT.match(line.rstrip())
         if match:
             members = [_MEMBER.match(word) for word in match.group(5).split()]
-            found.append({
-                "name": match.group(1),
-                "level": match.group(4),
-                "state": match.group(3) or match.group(2),
-                "degraded": None,
-                "members": sorted(member.group(1) for member in members if member),
-                "sync_action": "idle" if match.group(2) == "active" else None,
-            })
+            found.append(
+                {
+                    "name": match.group(1),
+                    "level": match.group(4),
+                    "state": match.group(3) or match.group(2),
+                    "degraded": None,
+                    "members": sorted(member.group(1) for member in members if member),
+                    "sync_action": "idle" if match.group(2) == "active" else None,
+                }
+            )
             continue
         if not found or not line.startswith(" "):
             continue
@@ -219,14 +221,16 @@ def _arrays(tree):
         array = listed.get(name, {})
         members = known.names(name, "slaves") or array.get("members", [])
         degraded = known.integer(name, "md/degraded")
-        found.append({
-            "name": name,
-            "level": known.text(name, "md/level") or array.get("level"),
-            "state": known.text(name, "md/array_state") or array.get("state"),
-            "degraded": (array.get("degraded") or 0) if degraded is None else degraded,
-            "disks": sorted({disk for member in members for disk in known.disks(member)}),
-            "sync_action": known.text(name, "md/sync_action") or array.get("sync_action"),
-        })
+        found.append(
+            {
+                "name": name,
+                "level": known.text(name, "md/level") or array.get("level"),
+                "state": known.text(name, "md/array_state") or array.get("state"),
+                "degraded": (array.get("degraded") or 0) if degraded is None else degraded,
+                "disks": sorted({disk for member in members for disk in known.disks(member)}),
+                "sync_action": known.text(name, "md/sync_action") or array.get("sync_action"),
+            }
+        )
     # An array that was stopped leaves its name behind.
     return [array for array in found if array["state"] != "clear"]
 

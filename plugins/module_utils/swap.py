@@ -36,14 +36,16 @@ def parse_swaps(text, unit=1024):
             continue
         path = unescape(match.group(1))
         deleted = path.endswith(_DELETED)
-        found.append({
-            "path": path[:-len(_DELETED)] if deleted else path,
-            "type": match.group(2),
-            "size": int(match.group(3)) * unit,
-            "used": int(match.group(4)) * unit,
-            "priority": int(match.group(5)),
-            "deleted": deleted,
-        })
+        found.append(
+            {
+                "path": path[: -len(_DELETED)] if deleted else path,
+                "type": match.group(2),
+                "size": int(match.group(3)) * unit,
+                "used": int(match.group(4)) * unit,
+                "priority": int(match.group(5)),
+                "deleted": deleted,
+            }
+        )
     return found
 
 
@@ -71,7 +73,7 @@ def _described(tree, device):
     if kind == "file":
         disks = [] if device["deleted"] else known.of_path(path)
     elif path.startswith("/dev/"):
-        name = known.of_source(path) or path[len("/dev/"):].replace("/", "!")
+        name = known.of_source(path) or path[len("/dev/") :].replace("/", "!")
         if re.match(r"zram[0-9]+$", name):
             kind = "zram"
             memory = _zram_memory(known.text(name, "mm_stat"))

@@ -29,8 +29,14 @@ SYSCTL_CONF = "/etc/sysctl.conf"
 COMMAND_LINE = "/proc/cmdline"
 
 # ImportCredential= of systemd-sysctl.service (systemd 254) takes the first of these; systemd.exec(5).
-_CREDENTIALS = ("/run/credentials/systemd-sysctl.service", "/run/credentials/@system", "/etc/credstore",
-                "/run/credstore", "/usr/local/lib/credstore", "/usr/lib/credstore")
+_CREDENTIALS = (
+    "/run/credentials/systemd-sysctl.service",
+    "/run/credentials/@system",
+    "/etc/credstore",
+    "/run/credstore",
+    "/usr/local/lib/credstore",
+    "/usr/lib/credstore",
+)
 _UNITS = ("/usr/lib/systemd/system/systemd-sysctl.service", "/lib/systemd/system/systemd-sysctl.service")
 _PROGRAMS = ("/usr/lib/systemd/systemd-sysctl", "/lib/systemd/systemd-sysctl")
 _SCRIPTS = ("/etc/init.d/procps", "/etc/init.d/procps.sh", "/etc/init.d/sysctl")
@@ -100,7 +106,7 @@ def parse_conf(text):
             continue
         key, equals, value = line.partition("=")
         minus = key.startswith("-")
-        key = normalise(key[1 if minus else 0:].strip(" \t\r"))
+        key = normalise(key[1 if minus else 0 :].strip(" \t\r"))
         # The programs refuse to leave /proc/sys.
         if key and (equals or minus) and ".." not in key.split("/"):
             value = value.strip(" \t\r") if equals else None
@@ -115,7 +121,7 @@ def parse_command_line(text):
         name, equals, value = word.partition("=")
         name = name.replace("-", "_") if not name.startswith("sysctl") else name
         if equals and re.match(r"sysctl[./]", name):
-            key = "/".join(part for part in re.split(r"[./]", name[len("sysctl."):]) if part)
+            key = "/".join(part for part in re.split(r"[./]", name[len("sysctl.") :]) if part)
         elif name == "oops" and value == "panic":
             key, value = "kernel/panic_on_oops", "1"
         elif name in _PARAMETERS and (equals or name == "panic_on_warn"):
@@ -129,7 +135,7 @@ def parse_command_line(text):
 def _words(text):
     """Split a kernel command line: double quotes keep blanks, and everything after a lone "--" is for init."""
     words = [word.replace('"', "") for word in re.findall(r'(?:[^\s"]|"[^"]*"?)+', text)]
-    return words[:words.index("--")] if "--" in words else words
+    return words[: words.index("--")] if "--" in words else words
 
 
 def same_value(one, other):
@@ -162,7 +168,7 @@ def expand_braces(pattern):
         if not match:
             done.append(pattern)
             continue
-        before, after = pattern[:match.start()], pattern[match.end():]
+        before, after = pattern[: match.start()], pattern[match.end() :]
         todo = [before + part + after for part in match.group(1).split(",")] + todo
     return done
 

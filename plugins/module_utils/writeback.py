@@ -82,6 +82,7 @@ def limits(dirtyable, settings, page):
 
     settings is {dirty_ratio, dirty_bytes, dirty_background_ratio, dirty_background_bytes}; None where one is missing.
     """
+
     def limit(prefix):
         in_bytes, ratio = settings[prefix + "_bytes"], settings[prefix + "_ratio"]
         if in_bytes:
@@ -235,14 +236,16 @@ def collect(tree, options, earlier=None):
     limit, background = _thresholds(tree, dirtyable, settings)
     expire, interval = (vm_setting(tree, "dirty_%s_centisecs" % name) for name in ("expire", "writeback"))
     result = dict(amounts, **settings)
-    result.update({
-        "dirtyable": dirtyable,
-        "dirty_threshold": limit,
-        "dirty_background_threshold": background,
-        "limit_by": _rule(settings, "dirty"),
-        "background_limit_by": _rule(settings, "dirty_background"),
-        "dirty_expire": None if expire is None else expire / 100.0,
-        "dirty_writeback": None if interval is None else interval / 100.0,
-        "devices": _devices(tree),
-    })
+    result.update(
+        {
+            "dirtyable": dirtyable,
+            "dirty_threshold": limit,
+            "dirty_background_threshold": background,
+            "limit_by": _rule(settings, "dirty"),
+            "background_limit_by": _rule(settings, "dirty_background"),
+            "dirty_expire": None if expire is None else expire / 100.0,
+            "dirty_writeback": None if interval is None else interval / 100.0,
+            "devices": _devices(tree),
+        }
+    )
     return result

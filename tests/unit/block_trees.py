@@ -61,6 +61,7 @@ class Host:
         return self.link("/sys/block/" + name, "../" + where)
 
     def mountinfo(self, *lines):
-        text = "".join("%d 1 %s\n" % (at, line) if at == 20 else "%d 20 %s\n" % (at, line) for at, line in
-                       enumerate(lines, 20))
+        text = "".join(
+            "%d 1 %s\n" % (at, line) if at == 20 else "%d 20 %s\n" % (at, line) for at, line in enumerate(lines, 20)
+        )
         return self.put("/proc/self/mountinfo", text)

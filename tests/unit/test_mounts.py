@@ -161,7 +161,7 @@ def test_any_text(text):
 def test_mutated_text(changes, data):
     text = MOUNTINFO + STACKED
     for position, piece in changes:
-        text = text[:position] + piece + text[position + data.draw(st.integers(0, 5)):]
+        text = text[:position] + piece + text[position + data.draw(st.integers(0, 5)) :]
     for entry in subject.visible(subject.parse_mountinfo(text)):
         assert entry["mount"].startswith("/")
 

@@ -97,8 +97,16 @@ def test_mdstat():
 @pytest.fixture
 def host(tmp_path):
     made = Host(tmp_path).put("/proc/diskstats", DISKSTATS)
-    made.disk("sda", "8:0", size=1000, device__state="running", device__vendor="ATA     ", device__model="DISK 1  ",
-              device__ioerr_cnt="0x1f", device__iodone_cnt="0x10")
+    made.disk(
+        "sda",
+        "8:0",
+        size=1000,
+        device__state="running",
+        device__vendor="ATA     ",
+        device__model="DISK 1  ",
+        device__ioerr_cnt="0x1f",
+        device__iodone_cnt="0x10",
+    )
     made.disk("nvme0n1", "259:0", rotational=0, device__state="live", device__model="NVMe 2")
     made.disk("vdb", "254:16", device__vendor="0x1af4")
     made.partition("sda1", "8:1", "sda").virtual("dm-0", "253:0", ["sda1"], dm__name="vg-root")
@@ -145,8 +153,15 @@ def test_sampled(host):
 
 
 def test_degraded_array_in_sysfs_and_in_mdstat(host):
-    host.disk("sdb", "8:16").virtual("md0", "9:0", ["sda1", "sdb"], md__level="raid1", md__array_state="clean",
-                                     md__degraded="1", md__sync_action="idle")
+    host.disk("sdb", "8:16").virtual(
+        "md0",
+        "9:0",
+        ["sda1", "sdb"],
+        md__level="raid1",
+        md__array_state="clean",
+        md__degraded="1",
+        md__sync_action="idle",
+    )
     host.virtual("md9", "9:9", md__array_state="clear")
     assert subject.collect(host.tree, OPTIONS)["arrays"] == [
         {
@@ -242,10 +257,13 @@ def test_which_mounts_are_storage(host):
 
 def test_sosreport(tmp_path):
     host = Host(tmp_path).put("/proc/diskstats", DISKSTATS).put("/proc/mounts", "/dev/mapper/vg-root / ext4 rw 0 0\n")
-    host.put("/sos_commands/block/lsblk_-O_-P", (
-        'KNAME="sda" PKNAME="" MAJ:MIN="8:0" ROTA="1" TYPE="disk" SIZE="1000" NAME="sda"\n'
-        'KNAME="dm-0" PKNAME="sda" MAJ:MIN="253:0" TYPE="lvm" NAME="vg-root"\n'
-    ))
+    host.put(
+        "/sos_commands/block/lsblk_-O_-P",
+        (
+            'KNAME="sda" PKNAME="" MAJ:MIN="8:0" ROTA="1" TYPE="disk" SIZE="1000" NAME="sda"\n'
+            'KNAME="dm-0" PKNAME="sda" MAJ:MIN="253:0" TYPE="lvm" NAME="vg-root"\n'
+        ),
+    )
     found = subject.collect(host.tree, OPTIONS)
     assert list(found["disks"]) == ["sda"]
     assert (found["disks"]["sda"]["size"], found["disks"]["sda"]["rotational"]) == (1000, True)
@@ -309,7 +327,7 @@ def test_mutated_text(changes, others):
     def mutate(text, list_of_changes):
         for position, piece in list_of_changes:
             position %= len(text)
-            text = text[:position] + piece + text[position + 1:]
+            text = text[:position] + piece + text[position + 1 :]
         return text
 
     subject.parse_mdstat(mutate(MDSTAT, changes))

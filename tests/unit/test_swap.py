@@ -112,8 +112,10 @@ def test_zswap(host, files, expected, word, enabled):
 
 
 def test_no_swap(tmp_path):
-    host = Host(tmp_path).put("/proc/swaps", SWAPS.split("\n")[0] + "\n").put(
-        "/proc/meminfo", "SwapTotal: 0 kB\nSwapFree: 0 kB\n"
+    host = (
+        Host(tmp_path)
+        .put("/proc/swaps", SWAPS.split("\n")[0] + "\n")
+        .put("/proc/meminfo", "SwapTotal: 0 kB\nSwapFree: 0 kB\n")
     )
     found = subject.collect(host.tree, OPTIONS, ({"used": 0}, 1.0))
     assert (found["total"], found["used"], found["devices"], found["growth"]) == (0, 0, [], 0.0)
@@ -175,7 +177,7 @@ def test_any_text(text):
 def test_mutated_text(tmp_path_factory, changes):
     text = SWAPS
     for position, piece in changes:
-        text = text[:position] + piece + text[position + 1:]
+        text = text[:position] + piece + text[position + 1 :]
     host = Host(tmp_path_factory.getbasetemp() / "swap").put("/proc/swaps", text)
     found = subject.collect(host.tree, OPTIONS)
     assert all(one["size"] >= 0 for one in (found or {"devices": []})["devices"])

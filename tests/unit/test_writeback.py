@@ -219,7 +219,7 @@ def test_any_text(text):
 def test_mutated_text(changes):
     text = ZONEINFO
     for position, piece in changes:
-        text = text[:position] + piece + text[position + 1:]
+        text = text[:position] + piece + text[position + 1 :]
     zones = subject.parse_zoneinfo(text)
     assert subject.reserved_pages(zones) >= 0
     assert subject.dirtyable_pages(5, 5, zones, 0) >= 1
