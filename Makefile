@@ -22,13 +22,14 @@ help: ## Show what can be made
 diagnose: $(RUN) collection ## Read this host (or INVENTORY=hosts.yml) and say how its memory stands
 	@tests/tools/diagnose.sh $(RUN)/bin "$(INVENTORY)" $(ARGS)
 
-test: packages test-fast scenarios ## Everything: lint, sanity, unit, container scenarios, kernel lab
+test: packages test-fast scenarios kernel ## Everything: lint, sanity, unit, container scenarios, kernel lab
 
 test-fast: lint sanity unit ## Lint, sanity and unit tests: the loop while you work
 
 test-matrix: packages lint unit ## Everything, on every ansible-core and every kernel
 	$(BIN)/python tests/tools/sanity.py 2.16 2.17 2.18 2.19
 	$(BIN)/python tests/tools/scenarios.py
+	for image in bullseye bookworm trixie backports; do LINUX_MEMORY_OOM_IMAGE=$$image $(BIN)/pytest tests/kernel; done
 
 lint: venv ## Style, documentation, licences, the Python floor
 	tests/tools/lint.sh
@@ -42,11 +43,15 @@ unit: venv ## Unit tests, the page in a browser included
 scenarios: venv packages ## Molecule scenarios in systemd containers
 	$(BIN)/python tests/tools/scenarios.py
 
+kernel: venv packages ## A machine with a kernel of its own, read and diagnosed over SSH (IMAGE=bookworm)
+	LINUX_MEMORY_OOM_IMAGE=$(or $(IMAGE),bookworm) $(BIN)/pytest tests/kernel
+
 bench: venv ## Measure (never part of the tests): BENCH=memory_facts
 	$(BIN)/python tests/benchmarks/bench_$(or $(BENCH),memory_facts).py
 
 docs: venv ## Write the generated documentation anew
 	$(BIN)/python tests/tools/role_readme.py
+	$(BIN)/python tests/tools/remedy_doc.py
 
 build: $(RUN) ## Build the collection's tarball into build/
 	$(RUN)/bin/ansible-galaxy collection build --force --output-path build/
@@ -67,4 +72,4 @@ collection:
 	@mkdir -p build/collections/ansible_collections/linux_memory
 	@ln -sfn ../../../.. build/collections/ansible_collections/linux_memory/oom
 
-.PHONY: help diagnose test test-fast test-matrix lint sanity unit scenarios bench docs build clean packages venv collection
+.PHONY: help diagnose test test-fast test-matrix lint sanity unit scenarios kernel bench docs build clean packages venv collection
