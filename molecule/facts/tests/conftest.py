@@ -13,6 +13,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -24,8 +26,8 @@ PLATFORMS = yaml.safe_load(Path(os.environ["MOLECULE_FILE"]).read_text(encoding=
 USERS = ("root", "nobody")
 PLACE = "/var/tmp/memory-facts"
 
-# The module with its arguments as Ansible sends it.
-VARIANTS = {"plain": "", "sampled": "sample_seconds=2", "eight": "top=8 gather_subset=processes process_arguments=true"}
+# The module's arguments: as they are by default, and with those that change what it does.
+VARIANTS = {"plain": "", "sampled": "sample_seconds=2 top=8 process_arguments=true"}
 
 # How often a reading is repeated before a difference is taken for a fault: other work moves memory between the two
 # looks of the tools, back and forth, so that a right value can lie outside them; a wrong one does so each time.
@@ -113,6 +115,12 @@ class Reading:
         assert ends[0] - slack <= value <= ends[1] + slack, f"{value} is not between {ends}, slack {slack}"
 
 
+@lru_cache(maxsize=None)
+def constant(container: str, command: str) -> str:
+    """Return what a command prints, as root, asked for once in each container."""
+    return testinfra.get_host(f"podman://{container}").check_output(command)
+
+
 class Host:
     """One host of the matrix, seen as one user."""
 
@@ -121,6 +129,10 @@ class Host:
         self.container = f"{RUN}-{platform['name']}"
         self.testinfra = testinfra.get_host(f"podman://{self.container}")
         self.readings: dict[str, list[Reading]] = {}
+
+    def constant(self, command: str) -> str:
+        """Return what a command on the host prints, where that does not change."""
+        return constant(self.container, command)
 
     def said(self, command: str) -> str:
         """Return what a command on the host prints, as root."""
@@ -156,20 +168,24 @@ class Host:
 @pytest.fixture(scope="session")
 def module_on_hosts() -> None:
     """Have Ansible put the module on each host and leave it there, one file for each variant, readable by all."""
-    for variant, arguments in VARIANTS.items():
+
+    def put(variant: str) -> None:
         remote = f"{PLACE}/{variant}"
         done = subprocess.run(
             ["ansible", "-i", os.environ["MOLECULE_INVENTORY_FILE"], "all", "--one-line"]
-            + ["-m", "linux_memory.oom.memory_facts", "-a", arguments],
+            + ["-m", "linux_memory.oom.memory_facts", "-a", VARIANTS[variant]],
             env={**os.environ, "ANSIBLE_KEEP_REMOTE_FILES": "1", "ANSIBLE_REMOTE_TMP": remote, "ANSIBLE_FORKS": "4"},
             capture_output=True,
             text=True,
             check=False,
         )
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-        for platform in PLATFORMS:
-            place = f"set -e; mv {remote}/ansible-tmp-*/AnsiballZ_memory_facts.py {remote}.py; rm -r {remote}; "
-            Host(platform, "root").said(f"sh -c '{place} chmod 0755 {PLACE}; chmod 0644 {remote}.py'")
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(put, VARIANTS))
+    for platform in PLATFORMS:
+        moves = "; ".join(f"mv {one}/ansible-tmp-*/*.py {one}.py; rm -r {one}" for one in VARIANTS)
+        Host(platform, "root").said(f"sh -c 'set -e; cd {PLACE}; {moves}; chmod 0755 .; chmod 0644 *.py'")
 
 
 @pytest.fixture(

@@ -30,6 +30,10 @@ def table(text: str) -> dict[str, int]:
     return {words[0].rstrip(":"): int(words[1]) for words in map(str.split, text.splitlines()) if len(words) > 1}
 
 
+# What the module and its interpreter take themselves while they look: the tools see the host without them.
+OWN = 64 * MIB
+
+
 def free(column: str, row: str = "Mem:"):
     """Return a function that takes one number out of what free said."""
 
@@ -56,8 +60,8 @@ def sysctls(tools) -> dict[str, str]:
 
 
 def test_system_is_what_the_systems_own_tools_say(host, look):
-    shell = host.said("sh -c 'uname -r; uname -m; getconf PAGESIZE; hostname; getconf _NPROCESSORS_ONLN'").split()
-    release = host.said("sh -c '. /etc/os-release; echo $ID; echo $VERSION_ID; echo $PRETTY_NAME'").splitlines()
+    shell = host.constant("sh -c 'uname -r; uname -m; getconf PAGESIZE; hostname; getconf _NPROCESSORS_ONLN'").split()
+    release = host.constant("sh -c '. /etc/os-release; echo $ID; echo $VERSION_ID; echo $PRETTY_NAME'").splitlines()
 
     @look
     def compare(reading):
@@ -104,14 +108,14 @@ def test_the_container_is_not_privileged(host):
 def test_meminfo_is_what_free_says(look, key, column):
     @look
     def compare(reading):
-        reading.between(reading["meminfo"][key], free(column), 0 if key == "mem_total" else COUNTER_SLACK)
+        reading.between(reading["meminfo"][key], free(column), 0 if key == "mem_total" else OWN)
 
 
 def test_the_page_cache_is_what_free_says(look):
     @look
     def compare(reading):
         meminfo = reading["meminfo"]
-        reading.between(meminfo["cached"] + meminfo["s_reclaimable"], free("cache"), COUNTER_SLACK)
+        reading.between(meminfo["cached"] + meminfo["s_reclaimable"], free("cache"), OWN)
 
 
 def test_meminfo_has_every_line_and_huge_pages_as_counts(look):
@@ -277,7 +281,7 @@ def test_writeback_is_what_sysctl_and_the_kernel_say(look):
 
 
 def test_thresholds_are_those_that_the_kernel_computed(host, look):
-    page = int(host.said("getconf PAGESIZE"))
+    page = int(host.constant("getconf PAGESIZE"))
 
     @look
     def compare(reading):
@@ -287,7 +291,7 @@ def test_thresholds_are_those_that_the_kernel_computed(host, look):
                 reading.between(
                     reading[subset][key],
                     lambda tools, key=key: table(tools["counters"])[f"nr_{key}"] * page,
-                    COUNTER_SLACK,
+                    OWN,
                 )
         writeback = reading["writeback"]
         if writeback["limit_by"] == "ratio":
@@ -332,7 +336,7 @@ def test_disks_are_those_that_lsblk_lists(look):
 def test_lsblk_in_the_container_lists_the_same_disks(host, look):
     if "/sys/dev/block" not in host.platform.get("unmask", []):
         pytest.skip("podman hides /sys/dev/block here, and lsblk finds nothing without it")
-    listed = json.loads(host.said("lsblk -b -J -d -o NAME,SIZE,TYPE"))["blockdevices"]
+    listed = json.loads(host.constant("lsblk -b -J -d -o NAME,SIZE,TYPE"))["blockdevices"]
     expected = {disk["name"]: disk["size"] for disk in listed if disk["size"] and disk["type"] == "disk"}
     assert expected
 
@@ -406,7 +410,7 @@ def test_rates_of_the_disk_are_what_its_counters_rose_by(host, look):
 
 
 def test_the_hierarchy_is_the_one_that_is_mounted(host, look):
-    kinds = set(host.said("findmnt -n -t cgroup,cgroup2 -o FSTYPE").split())
+    kinds = set(host.constant("findmnt -n -t cgroup,cgroup2 -o FSTYPE").split())
     version = {("cgroup",): "v1", ("cgroup2",): "v2"}.get(tuple(sorted(kinds)), "hybrid")
 
     @look
@@ -511,9 +515,8 @@ def test_the_length_of_the_list_and_the_arguments_are_what_was_asked_for(look):
         assert len(listed) == min(8, reading["processes"]["count"])
         (init,) = [process for process in listed if process["pid"] == 1]
         assert init["arguments"] == ["/sbin/init"]
-        assert set(reading.facts) == {"system", "unavailable", "processes"}
 
-    look(compare, "eight")
+    look(compare, "sampled")
 
     @look
     def not_asked_for(reading):
@@ -537,7 +540,7 @@ def test_overcommit_is_what_sysctl_and_the_kernel_say(look):
         ):
             assert overcommit[key] == int(said[f"vm.{name}_kbytes"]) * 1024
         assert overcommit["commit_limit"] == in_meminfo("CommitLimit")(reading.before)
-        reading.between(overcommit["committed"], in_meminfo("Committed_AS"), COUNTER_SLACK)
+        reading.between(overcommit["committed"], in_meminfo("Committed_AS"), OWN)
         # The kernel shows this limit in each mode.
         assert overcommit["limit_in_mode_2"] == pytest.approx(overcommit["commit_limit"], abs=2 * 4096)
         assert overcommit["fits_mode_2"] == (overcommit["committed"] <= overcommit["limit_in_mode_2"])
@@ -569,8 +572,8 @@ def test_killers_in_user_space_are_what_systemd_says(host, look):
 
 def test_kdump_is_what_the_kernel_and_the_files_say(host, look):
     crash = host.testinfra.run("cat /sys/kernel/kexec_crash_size /sys/kernel/kexec_crash_loaded")
-    line = host.said("cat /proc/cmdline")
-    size, changed = host.said("stat -c '%s %Y' /var/crash/202601020304/dump.202601020304").split()
+    line = host.constant("cat /proc/cmdline")
+    size, changed = host.constant("stat -c '%s %Y' /var/crash/202601020304/dump.202601020304").split()
 
     @look
     def compare(reading):
@@ -619,7 +622,7 @@ def test_running_values_are_what_sysctl_says(look):
 
 def test_files_are_read_in_the_order_of_systemd_sysctl(host, look):
     program = "/lib/systemd/systemd-sysctl"
-    told = host.said(f"{program} --cat-config")
+    told = host.constant(f"{program} --cat-config")
     # A heading is the name of a file that exists; comments within the files look the same.
     headings = [line[2:] for line in told.splitlines() if re.fullmatch(r"# /\S+\.conf", line)]
 
@@ -632,7 +635,7 @@ def test_files_are_read_in_the_order_of_systemd_sysctl(host, look):
 @pytest.mark.parametrize("key", sorted(FURNISHED))
 def test_the_next_boot_sets_what_the_files_decide(host, look, key):
     value, file, line = FURNISHED[key]
-    assert value in host.said(f"sed -n {line}p {file}")
+    assert value in host.constant(f"sed -n {line}p {file}")
 
     @look
     def compare(reading):
