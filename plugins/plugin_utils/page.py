@@ -53,7 +53,7 @@ def instant(seconds):
         return ""
 
 
-def bar(facts):
+def memory_bar(facts):
     """Return the parts of the memory bar: letter, name, label, size, percent, and x and width in percent of the bar.
 
     The widths add up to exactly 100, since each part ends where the next begins.
@@ -93,6 +93,7 @@ def _finding(item):
         "summary": item.get("summary"),
         "evidence": [_evidence(piece) for piece in rows(item.get("evidence"))],
         "role": role,
+        "role_note": report.role_note(role) if role else "",
         "settings": settings,
         "advice": advice,
         "article": item.get("article"),
@@ -270,7 +271,7 @@ def host(one, number, most):
         "stall": "" if stall is None else human.percent(stall),
         "about": about(facts),
         "findings": findings(one),
-        "bar": bar(facts),
+        "bar": memory_bar(facts),
         "pressure": pressure(facts) if facts else [],
         "units": units(facts, most),
         "processes": processes(facts, most),

@@ -23,9 +23,9 @@ HOSTS = {
 }
 
 
-def play(folder, name, *arguments, inventory=HOSTS):
+def play(folder, name, *arguments, inventory=None):
     """Run a playbook of the collection in a folder, with facts kept out of the variables."""
-    if inventory is not None:
+    if inventory:
         variables = {"ansible_python_interpreter": sys.executable}
         (folder / "hosts.json").write_text(json.dumps({"all": {"vars": variables, "hosts": inventory}}))
         arguments = ("--inventory", "hosts.json", *arguments)
@@ -61,7 +61,7 @@ def messages(run):
 def diagnosed(tmp_path_factory):
     """Return the run of diagnose over all hosts, and its folder."""
     folder = tmp_path_factory.mktemp("diagnose")
-    return play(folder, "diagnose", "-e", "sample_seconds=0.1"), folder
+    return play(folder, "diagnose", "-e", "sample_seconds=0.1", inventory=HOSTS), folder
 
 
 def test_every_host_is_in_the_report(diagnosed):
@@ -107,9 +107,24 @@ def test_the_exit_status_may_be_told_to_forgive(tmp_path):
     assert (tmp_path / "out" / "index.html").exists()
 
 
+def test_what_a_host_answers_is_no_template(tmp_path):
+    interpreter = tmp_path / "python"
+    attack = "{{ 7 * 7 }} {{ lookup('pipe', 'touch owned') }}"
+    interpreter.write_text(f'#!/bin/sh\necho "{attack}" >&2\nexit 1\n')
+    interpreter.chmod(0o755)
+    host = {"ansible_connection": "local", "ansible_python_interpreter": str(interpreter)}
+    run = play(tmp_path, "diagnose", inventory={"nasty": host})
+    summary = json.loads((tmp_path / "reports" / "summary.json").read_text())
+    assert attack in summary["hosts"][0]["message"]
+    assert attack in messages(run)[-1]
+    assert not list(tmp_path.rglob("owned"))
+
+
 def test_facts_answers_a_question(tmp_path):
     question = json.dumps({"facts_query": "[].{host: host, total: meminfo.mem_total}"})
-    run = play(tmp_path, "facts", "-e", question, "-e", "output=csv", "-e", "dest=out.csv", "--limit", "web1")
+    run = play(
+        tmp_path, "facts", "-e", question, "-e", "output=csv", "-e", "dest=out.csv", "--limit", "web1", inventory=HOSTS
+    )
     assert run.returncode == 0, run.stdout
     text = (tmp_path / "out.csv").read_text()
     assert text.splitlines()[0] == "host,total"
@@ -133,7 +148,7 @@ def test_a_mistake_gets_one_sentence(tmp_path, variables, sentence):
 
 
 def test_no_inventory_gets_one_sentence(tmp_path):
-    run = play(tmp_path, "diagnose", inventory=None)
+    run = play(tmp_path, "diagnose")
     assert run.returncode == 2
     assert messages(run) == ["There is no host to read: the inventory is empty, name one with -i."]
     assert not (tmp_path / "reports").exists()

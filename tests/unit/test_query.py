@@ -145,8 +145,8 @@ def test_plain_data_takes_foreign_kinds():
         __slots__ = ()
 
     made = plain({Text("a"): (Text("b"), {3}, float("inf"), object)})
-    assert type(next(iter(made))) is str
-    assert type(made["a"][0]) is str
+    assert not isinstance(next(iter(made)), Text)
+    assert not isinstance(made["a"][0], Text)
     assert made["a"][1:3] == [[3], None]
 
 

@@ -121,7 +121,7 @@ def test_any_counters_add_up(memory, total):
     parts = composition.parts({"meminfo": {**memory, "mem_total": total}})
     assert sum(part.size for part in parts) == total
     assert all(part.size > 0 for part in parts)
-    widths = page.bar({"meminfo": {**memory, "mem_total": total}})
+    widths = page.memory_bar({"meminfo": {**memory, "mem_total": total}})
     assert sum(float(part["width"]) for part in widths) == pytest.approx(100, abs=1e-6)
 
 
@@ -375,3 +375,11 @@ def test_pressure_that_is_off_is_said_once():
     assert page.pressure(facts) == [
         {"label": "All", "kind": "", "reason": "switched off in this kernel (boot with psi=1)"}
     ]
+
+
+def test_a_role_that_is_not_there_yet_is_said_to_be_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "ROLES", tmp_path)
+    (tmp_path / "swap_tuning").mkdir()
+    assert report.role_note("linux_memory.oom.swap_tuning") == ""
+    assert "does not carry the role yet" in report.role_note("linux_memory.oom.dirty_throttle")
+    assert report.role_note("other.collection.role") == ""

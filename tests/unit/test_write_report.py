@@ -93,7 +93,11 @@ def test_a_failure_leaves_the_last_report(tmp_path, monkeypatch):
 
 def test_a_write_that_fails_leaves_neither_half_a_file_nor_a_temporary_one(tmp_path, monkeypatch):
     (tmp_path / "a").write_text("old")
-    monkeypatch.setattr(files.os, "replace", lambda *_names: (_ for _ in ()).throw(OSError(28, "No space left")))
+
+    def full(*_names):
+        raise OSError(28, "No space left")
+
+    monkeypatch.setattr(files.os, "replace", full)
     with pytest.raises(OSError, match="No space left"):
         files.write(tmp_path / "a", "new")
     assert listed(tmp_path) == ["a"]
