@@ -75,7 +75,10 @@ class Tree:
         return path
 
     def real(self, path):
-        """Return the path on this machine for the host's path. Raises OSError (ELOOP) on a loop of links."""
+        """Return the path on this machine for the host's path. Raises OSError: ELOOP, or EINVAL for a NUL."""
+        if "\0" in path:
+            # Some paths come out of files, and Python answers a NUL with ValueError, which nobody here expects.
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path.replace("\0", "\\0"))
         if self.live:
             return path
         return self._resolve(path)

@@ -14,12 +14,16 @@ import json
 import re
 import textwrap
 from collections import Counter
+from pathlib import Path
 
 import yaml
 
 from ansible_collections.linux_memory.oom.plugins.plugin_utils import diagnosis, human
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.plain import plain
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import at, mapping, rows
+
+OURS = "linux_memory.oom."
+ROLES = Path(__file__).resolve().parent.parent.parent / "roles"
 
 STATUSES = ("ok", "unreachable", "failed")
 
@@ -184,9 +188,17 @@ def remedy_lines(finding):
     role, settings = None, ""
     if mapping(remedy).get("role"):
         name = str(remedy["role"])
-        role = name if "." in name else f"linux_memory.oom.{name}"
+        role = name if "." in name else OURS + name
         settings = yaml_text(remedy["vars"]) if remedy.get("vars") else ""
     return role, settings, finding.get("advice")
+
+
+def role_note(role):
+    """Return a sentence where this version of the collection does not carry the role yet, else an empty text."""
+    name = role.removeprefix(OURS)
+    if name == role or (re.fullmatch("[a-z_]+", name) and (ROLES / name).is_dir()):
+        return ""
+    return "This version does not carry the role yet; the values say what to set by hand."
 
 
 def evidence_text(item):
@@ -258,6 +270,7 @@ def _action_lines(finding, indent):
     if role:
         lines.append(f"{indent}role: {role}" + (" with" if settings else ""))
         lines += [f"{indent}    {line}" for line in settings.splitlines()]
+        lines += _wrapped(f"({role_note(role)})", indent) if role_note(role) else []
     return lines
 
 

@@ -234,6 +234,7 @@ def test_the_terminal_says_verdict_evidence_and_what_to_do():
         "    role: linux_memory.oom.dirty_throttle with",
         "        dirty_throttle_bytes: 268435456",
         "        dirty_throttle_background_bytes: 67108864",
+        "    (This version does not carry the role yet; the values say what to set by hand.)",
         "",
         "1 host: 1 needs attention",
         "Report: /srv/reports/index.html",
@@ -315,7 +316,7 @@ def test_any_string_leaves_the_elements_as_they_are(text):
         facts["cgroups"]["groups"] = [samples.group("x", GIB, None) | {"unit": word, "path": word}]
         facts["processes"]["top"] = [samples.process(word, 1, GIB) | {"unit": word}]
         facts["unavailable"] = {"kdump": word}
-        bad = samples.finding(summary=word, advice=word, remedy={"role": word, "vars": {word: word}})
+        bad = samples.finding(summary=word, advice=word, remedy={"role": "other.collection." + word, "vars": {word: word}})
         bad["evidence"] = [{"what": word, "value": word, "unit": "text", "threshold": word, "source": word}]
         return [samples.ok("a", [bad], facts), samples.unread("b", message=word)]
 

@@ -56,6 +56,16 @@ def test_a_fifo_is_refused_and_does_not_block(root):
     assert Tree(str(root)).text("/etc/fifo") is None
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_a_nul_in_a_path_is_an_ordinary_error(root, live):
+    tree = Tree("/" if live else str(root))
+    with pytest.raises(OSError, match="Invalid argument"):
+        tree.read("/etc/a\0b")
+    assert tree.names("/etc/a\0b") == []
+    assert not tree.exists("/etc/a\0b")
+    assert tree.link("/etc\0/a") is None
+
+
 def test_a_directory_is_no_file(root):
     assert Tree(str(root)).text("/etc") is None
 
