@@ -143,13 +143,13 @@ class Crew:
         if undo:
             self.undo.append(lambda: subprocess.run(undo, check=False, stderr=subprocess.DEVNULL))
 
-    def wait(self, seconds=120, wanted=1):
+    def wait(self, seconds=240, wanted=1):
         """Wait until the kernel has killed that many. Raises TimeoutError where it does not."""
         end = time.monotonic() + seconds
         while kills() - self.killed < wanted:
             if time.monotonic() > end:
                 raise TimeoutError(f"no OOM kill within {seconds} s; {available() // MIB} MiB are available")
-            time.sleep(0.05)
+            time.sleep(0.25)
 
     def close(self):
         """End what is left and take all settings back."""
@@ -185,7 +185,7 @@ def hold(size):
     del held
 
 
-def grow(step=2 * MIB, pause=0.0, limit=None):
+def grow(step=4 * MIB, pause=0.0, limit=None):
     """Take more and more memory; at the limit, where there is one, keep it."""
     held = []
     while limit is None or len(held) * step < limit:
@@ -460,7 +460,7 @@ def cpuset(crew):
         write("/sys/fs/cgroup/cgroup.subtree_control", "+cpuset")
     group = f"{top}/pinned"
     os.makedirs(group, exist_ok=True)
-    write(f"{group}/cpuset.cpus", "0-1")
+    write(f"{group}/cpuset.cpus", "0")
     write(f"{group}/cpuset.mems", "1")
     crew.undo.append(lambda: os.rmdir(group))
     crew.child("leaker", grow_in, group)
@@ -642,7 +642,9 @@ def main():
         for name, one in KINDS.items():
             print(f"{name:18} {one.cause:20} {one.told}")
         return 0
+    # This program looks on while memory runs out: were its own pages read again and again, it would take minutes.
     write("/proc/self/oom_score_adj", NEVER_KILL)
+    LIBC.mlockall(MCL_CURRENT_AND_FUTURE)
     started, crew = time.time(), Crew()
     said = {"kind": options.kind, "memory": total(), "started": started, "cgroups": "v2" if is_v2() else "v1"}
     try:

@@ -11,10 +11,14 @@ index.yml says of each file which kernel wrote it, what was done, which cause is
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
@@ -27,31 +31,46 @@ FIXTURES = HERE.parent / "unit" / "fixtures" / "oom"
 INDEX = FIXTURES / "index.yml"
 MIB = 1024**2
 
-# How a kernel log can be read. SINCE is the time in seconds at which the failure began.
+# How a kernel log can be read. $since is the time at which the failure began.
 FORMS = {
     "dmesg": "dmesg",
     "dmesg_levels": "dmesg --raw",
     "dmesg_time": "dmesg --ctime",
     "dmesg_decode": "dmesg --decode",
     "dmesg_iso": "dmesg --time-format iso",
-    "journal": "journalctl -k -q --no-pager --since @SINCE",
-    "journal_precise": "journalctl -k -q --no-pager --since @SINCE -o short-precise",
-    "journal_iso": "journalctl -k -q --no-pager --since @SINCE -o short-iso",
-    "journal_monotonic": "journalctl -k -q --no-pager --since @SINCE -o short-monotonic",
-    "journal_json": "journalctl -k -q --no-pager --since @SINCE -o json",
-    "journal_export": "journalctl -k -q --no-pager --since @SINCE -o export",
+    "journal": "journalctl -k -q --no-pager --since @$since",
+    "journal_precise": "journalctl -k -q --no-pager --since @$since -o short-precise",
+    "journal_iso": "journalctl -k -q --no-pager --since @$since -o short-iso",
+    "journal_monotonic": "journalctl -k -q --no-pager --since @$since -o short-monotonic",
+    "journal_json": "journalctl -k -q --no-pager --since @$since -o json",
+    "journal_export": "journalctl -k -q --no-pager --since @$since -o export",
     "kmsg": "timeout 5 dd if=/dev/kmsg bs=8192 iflag=nonblock status=none 2>/dev/null || true",
     "console": "",  # read from outside
     "kernlog": "cat /var/log/kern.log",
 }
+# What the guest runs. The connection is not to be killed, and induce.py is not to be of the SSH service: systemd would
+# stop that with the first kill. The answer is an archive.
+GUEST = """\
+for pid in $$ $PPID; do echo -1000 > /proc/$pid/oom_score_adj; done
+cd /root && rm -rf out && mkdir out
+dmesg --clear
+test ! -e /var/log/kern.log || : > /var/log/kern.log
+cut -d' ' -f1 /proc/uptime > out/uptime
+since=$(date +%s.%N)
+systemd-run --quiet --wait --pipe --collect --unit=induce --property=OOMPolicy=continue \
+  python3 /root/induce.py KIND > out/said 2> out/error
+READS
+tar -cf - out
+"""
+
 # Of these failures all forms are kept; of the others one, and the forms take turns.
 IN_ALL_FORMS = ("global_hog", "cgroup_hog")
 TURNS = ("dmesg", "journal", "dmesg_time", "console", "kmsg", "journal_iso", "dmesg_levels", "journal_json", "dmesg")
 LARGE = ("journal_json", "journal_export")  # in all forms, these only of one kernel
 
 NUMA = (
-    *("-object", "memory-backend-ram,id=ram0,size=320M", "-object", "memory-backend-ram,id=ram1,size=320M"),
-    *("-numa", "node,nodeid=0,cpus=0,memdev=ram0", "-numa", "node,nodeid=1,cpus=1,memdev=ram1"),
+    *("-object", "memory-backend-ram,id=ram0,size=256M", "-object", "memory-backend-ram,id=ram1,size=256M"),
+    *("-numa", "node,nodeid=0,cpus=0,memdev=ram0", "-numa", "node,nodeid=1,memdev=ram1"),
 )
 V1 = "systemd.unified_cgroup_hierarchy=0 SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"
 V2 = "systemd.unified_cgroup_hierarchy=1"
@@ -92,6 +111,18 @@ def console_part(text: bytes) -> bytes:
     return b"".join(line for line in lines if re.match(rb"\[ *\d+\.\d+\]", line) and b"systemd[" not in line[:40])
 
 
+def kmsg_part(text: bytes, uptime: float) -> bytes:
+    """Return the records of /dev/kmsg that are not older; clearing the ring buffer does not hide them there."""
+    kept, keep = [], False
+    for line in text.splitlines(keepends=True):
+        record = re.match(rb"\d+,\d+,(\d+),", line)
+        if record:
+            keep = int(record[1]) >= uptime * 1e6
+        if keep:
+            kept.append(line)
+    return b"".join(kept)
+
+
 class Collector:
     """One booted machine, and what its kernel said about each failure."""
 
@@ -103,53 +134,67 @@ class Collector:
         self.rows: dict[str, dict] = {}
         subprocess.run(one.ssh("cat > /root/induce.py"), input=(HERE / "induce.py").read_bytes(), check=True)
 
+    def ssh(self, *command: str) -> list[str]:
+        """Return the command that runs another one in the machine, with patience: it may be out of memory for long."""
+        program, *rest = self.one.ssh(*command)
+        return [program, "-o", "ConnectTimeout=120", "-o", "ServerAliveInterval=60", *rest]
+
     def fail(self, name: str, forms: list[str]) -> None:
         """Make one failure happen and keep its log."""
         console_from = self.one.console.stat().st_size
-        self.one.run("dmesg --clear; test ! -e /var/log/kern.log || : > /var/log/kern.log; sync", seconds=120)
-        since = float(self.one.run("date +%s.%N").stdout)
-        ends = "end" in induce.KINDS[name].needs
-        said = self.until_panic(name, console_from) if ends else self.induced(name)
-        if "failed" in said:
-            print(f"{self.kernel} {self.setup} {name}: {said['failed']}", flush=True)
-            return
-        for form in forms:
-            if form == "kernlog" and not self.has_kernlog:
-                continue
-            self.keep(name, form, self.read(form, since, console_from), said)
+        if "end" in induce.KINDS[name].needs:
+            said, texts = self.until_panic(name, console_from), {}
+        else:
+            said, texts = self.induced(name, [form for form in forms if FORMS[form]])
+        if "console" in forms:
+            texts["console"] = console_part(self.one.console.read_bytes()[console_from:])
         print(f"{self.kernel} {self.setup} {name}: {said}", flush=True)
+        if "failed" not in said:
+            for form, text in texts.items():
+                self.keep(name, form, text, said)
 
-    def induced(self, name: str) -> dict:
-        """Let the machine do it; what it answers, or why it did not."""
-        try:
-            done = self.one.run(f"python3 /root/induce.py {name}", check=False, seconds=300)
-        except subprocess.TimeoutExpired:
-            raise LabError(f"{name} did not come to an end:\n{self.one.told()}") from None
-        try:
-            return json.loads(done.stdout.splitlines()[-1])
-        except (IndexError, ValueError):
-            return {"failed": f"exit status {done.returncode}: {done.stderr.strip()[-500:]}"}
+    def induced(self, name: str, forms: list[str]) -> tuple[dict, dict[str, bytes]]:
+        """Let the machine do it; return what it answers, or why it did not, and the log in each form."""
+        reads = [f"( {FORMS[form]} ) > out/{form}" for form in forms if form != "kernlog" or self.has_kernlog]
+        script = GUEST.replace("KIND", name).replace("READS", "\n".join(reads))
+        done = self.patiently(script, name)
+        if done.returncode:
+            return {"failed": f"exit status {done.returncode}: {done.stderr.decode(errors='replace')[-500:]}"}, {}
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+            files = {Path(one.name).name: archive.extractfile(one).read() for one in archive if one.isfile()}
+        said, error, uptime = files.pop("said"), files.pop("error"), float(files.pop("uptime"))
+        if "kmsg" in files:
+            files["kmsg"] = kmsg_part(files["kmsg"], uptime)
+        return (json.loads(said) if said else {"failed": error.decode(errors="replace")[-500:]}), files
 
-    def until_panic(self, name: str, console_from: int, seconds: float = 120) -> dict:
+    def patiently(self, script: str, name: str, tries: int = 6) -> subprocess.CompletedProcess[bytes]:
+        """Run a script in the machine; where the connection is refused or lost, do it again (255, see ssh(1))."""
+        for number in range(tries):
+            time.sleep(5 * number)
+            try:
+                done = subprocess.run(
+                    self.ssh("sh", "-s"), input=script.encode(), capture_output=True, check=False, timeout=500
+                )
+            except subprocess.TimeoutExpired:
+                raise LabError(f"{name} did not come to an end:\n{self.one.told()}") from None
+            if done.returncode != 255:
+                break
+        return done
+
+    def until_panic(self, name: str, console_from: int, seconds: float = 300) -> dict:
         """Let the machine do what ends it, and wait for its last words."""
-        started = subprocess.Popen(self.one.ssh("python3", "/root/induce.py", name), stdin=subprocess.DEVNULL)
+        started = subprocess.Popen(self.ssh("python3", "/root/induce.py", name), stdin=subprocess.DEVNULL)
         end = time.monotonic() + seconds
         try:
             while time.monotonic() < end:
                 if b"---[ end Kernel panic" in self.one.console.read_bytes()[console_from:]:
+                    os.kill(self.one.pid, signal.SIGKILL)  # it would only wait
                     return {"kills": 0, "memory": self.one.memory, "cgroups": self.setup}
                 time.sleep(0.5)
         finally:
             started.kill()
             started.wait()
         return {"failed": f"no panic within {seconds:.0f} s"}
-
-    def read(self, form: str, since: float, console_from: int) -> bytes:
-        """Return the kernel's log in one form."""
-        if form == "console":
-            return console_part(self.one.console.read_bytes()[console_from:])
-        command = FORMS[form].replace("SINCE", f"{since:.3f}")
-        return subprocess.run(self.one.ssh(command), capture_output=True, check=True, timeout=120).stdout
 
     def keep(self, name: str, form: str, text: bytes, said: dict) -> None:
         """Write a fixture and its row."""
@@ -196,7 +241,9 @@ def collect(image: str, setup: str, wanted: set[str], first: bool) -> None:
     names = [name for name in kinds_for(setup) if not wanted or name in wanted]
     if not names:
         return
-    with machines.machine(image, append=append, memory=640 * MIB, disks=(SLOW,), qemu_options=options) as one:
+    with machines.machine(
+        image, append=append, memory=512 * MIB, processors=1, disks=(SLOW,), qemu_options=options
+    ) as one:
         collector = Collector(one, image, setup)
         try:
             for turn, name in enumerate(names):
