@@ -13,18 +13,17 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import induce
 import machines
-from rootfs import LabError
+from rootfs import LabError, locked
 
 HERE = Path(__file__).resolve().parent
 FIXTURES = HERE.parent / "unit" / "fixtures" / "oom"
@@ -78,18 +77,20 @@ V2 = "systemd.unified_cgroup_hierarchy=1"
 # The machines that the failures need, for each image: addition to the command line, options of qemu, what it offers.
 SETUPS = {
     "v2": (V2, (), {"v2", "cgroup", "swap", "disk", "end"}),
-    "v1": (V1, NUMA, {"v1", "cgroup", "numa", "disk"}),
+    "v1": (V1, NUMA, {"v1", "cgroup", "numa", "disk", "swap"}),
 }
 # Kinds that say the same on both are made on the first.
 ONLY_ON_V1 = ("cgroup_hog", "cgroup_slice", "cgroup_dirty", "cpuset", "mempolicy")
-SLOW = machines.Disk(1024 * MIB, write_limit=512 * 1024)
+DISKS = (machines.Disk(1024 * MIB, write_limit=512 * 1024), machines.Disk(1024 * MIB))
 
 
-def kinds_for(setup: str) -> list[str]:
-    """Return the names of the failures that a machine of a set-up can show, the one that ends it last."""
+def kinds_for(setup: str, wanted: Iterable[str] = ()) -> list[str]:
+    """Return the names of the failures that a machine of a set-up is to show, the one that ends it last."""
     offered = SETUPS[setup][2]
     fitting = [name for name, one in induce.KINDS.items() if one.needs <= offered]
-    if setup == "v1":
+    if wanted:
+        fitting = [name for name in fitting if name in wanted]
+    elif setup == "v1":
         fitting = [name for name in fitting if name in ONLY_ON_V1]
     return sorted(fitting, key=lambda name: "end" in induce.KINDS[name].needs)
 
@@ -165,7 +166,10 @@ class Collector:
         said, error, uptime = files.pop("said"), files.pop("error"), float(files.pop("uptime"))
         if "kmsg" in files:
             files["kmsg"] = kmsg_part(files["kmsg"], uptime)
-        return (json.loads(said) if said else {"failed": error.decode(errors="replace")[-500:]}), files
+        answer = json.loads(said) if said else {"failed": ""}
+        if "failed" in answer:
+            answer["failed"] += error.decode(errors="replace")[-500:]
+        return answer, files
 
     def patiently(self, script: str, name: str, tries: int = 6) -> subprocess.CompletedProcess[bytes]:
         """Run a script in the machine; where the connection is refused or lost, do it again (255, see ssh(1))."""
@@ -188,7 +192,7 @@ class Collector:
         try:
             while time.monotonic() < end:
                 if b"---[ end Kernel panic" in self.one.console.read_bytes()[console_from:]:
-                    os.kill(self.one.pid, signal.SIGKILL)  # it would only wait
+                    self.one.cut()  # it would only wait
                     return {"kills": 0, "memory": self.one.memory, "cgroups": self.setup}
                 time.sleep(0.5)
         finally:
@@ -227,28 +231,26 @@ def rows() -> dict[str, dict]:
 
 def save(added: dict[str, dict]) -> None:
     """Add rows to the table. It is YAML of which each row is JSON."""
-    table = {**rows(), **added}
     head = "# Written by tests/lab/oom_fixtures.py. cause: what was done; accepted: what a diagnosis may answer.\n---\n"
-    lines = [f"- {json.dumps(table[name])}\n" for name in sorted(table)]
-    partial = INDEX.with_suffix(".partial")
-    partial.write_text(head + "".join(lines), encoding="utf-8")
-    partial.replace(INDEX)
+    with locked("oom-index"):
+        table = {**rows(), **added}
+        partial = INDEX.with_suffix(".partial")
+        partial.write_text(head + "".join(f"- {json.dumps(table[name])}\n" for name in sorted(table)), encoding="utf-8")
+        partial.replace(INDEX)
 
 
 def collect(image: str, setup: str, wanted: set[str], first: bool) -> None:
     """Boot one machine and make the failures that it can show. Raises LabError where it stops answering."""
     append, options, _offered = SETUPS[setup]
-    names = [name for name in kinds_for(setup) if not wanted or name in wanted]
+    names = kinds_for(setup, wanted)
     if not names:
         return
     with machines.machine(
-        image, append=append, memory=512 * MIB, processors=1, disks=(SLOW,), qemu_options=options
+        image, append=append, memory=512 * MIB, processors=1, disks=DISKS, qemu_options=options
     ) as one:
         collector = Collector(one, image, setup)
-        try:
-            for turn, name in enumerate(names):
-                collector.fail(name, forms_for(name, turn, first))
-        finally:
+        for turn, name in enumerate(names):
+            collector.fail(name, forms_for(name, turn, first))
             save(collector.rows)
 
 
