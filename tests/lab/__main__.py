@@ -20,6 +20,7 @@ from rootfs import LabError, cache
 
 HERE = Path(__file__).resolve().parent
 TREES = HERE.parent / "unit" / "fixtures" / "trees"
+SOSREPORTS = TREES.with_name("sosreports")
 MIB = 1024**2
 
 # name of the captured tree: image, addition to the kernel's command line
@@ -112,16 +113,32 @@ def capture(options: argparse.Namespace) -> None:
         image, append = CAPTURES[name]
         with machines.machine(image, append=append, disks=SPARE_DISKS) as one:
             one.run((HERE / "furnish.sh").read_text(encoding="utf-8"))
-            done = subprocess.run(
-                one.ssh("python3", "-"), input=(HERE / "capture.py").read_bytes(), capture_output=True, check=False
-            )
-        if done.returncode:
-            raise LabError(f"capture.py failed in {name}: {done.stderr.decode(errors='replace')}")
-        TREES.mkdir(parents=True, exist_ok=True)
-        partial = TREES / f".{name}.partial"
-        partial.write_bytes(lzma.compress(done.stdout, preset=9))
-        partial.replace(TREES / f"{name}.tar.xz")
-        print(f"{name}: {len(done.stdout)} bytes captured")
+            keep(TREES / f"{name}.tar.xz", answer(one, "capture.py", "python3", "-"))
+
+
+def sosreport(options: argparse.Namespace) -> None:
+    """Boot a machine, give it one of everything, and keep what sosreport tells of its memory as a fixture."""
+    with machines.machine(options.image, disks=SPARE_DISKS) as one:
+        one.run((HERE / "furnish.sh").read_text(encoding="utf-8"))
+        release = ".".join(one.run("uname -r").stdout.split(".")[:2])
+        keep(SOSREPORTS / f"{options.image}-{release}.tar.xz", answer(one, "sosreport.sh", "sh", "-eu", "-s"))
+
+
+def answer(one: machines.Machine, script: str, *interpreter: str) -> bytes:
+    """Run a script of the lab in a machine and return what it wrote."""
+    done = subprocess.run(one.ssh(*interpreter), input=(HERE / script).read_bytes(), capture_output=True, check=False)
+    if done.returncode:
+        raise LabError(f"{script} failed in {one.image.name}: {done.stderr.decode(errors='replace')[-2000:]}")
+    return done.stdout
+
+
+def keep(path: Path, archive: bytes) -> None:
+    """Write an archive, compressed, as a fixture."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(lzma.compress(archive, preset=9))
+    partial.replace(path)
+    print(f"{path.name}: {len(archive)} bytes captured")
 
 
 def main() -> int:
@@ -162,6 +179,10 @@ def main() -> int:
     one = commands.add_parser("capture", help=capture.__doc__)
     one.add_argument("names", nargs="*", help=f"all, or some of {', '.join(CAPTURES)}")
     one.set_defaults(run=capture)
+
+    one = commands.add_parser("sosreport", help=sosreport.__doc__)
+    one.add_argument("image", help=images)
+    one.set_defaults(run=sosreport)
 
     options = parser.parse_args()
     try:
