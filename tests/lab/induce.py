@@ -664,8 +664,8 @@ def main():
         said["failed"] = str(error)
     finally:
         settle(1)
-        said["kills"] = kills() - crew.killed
         crew.close()
+        said["kills"] = kills() - crew.killed
     said["seconds"] = round(time.time() - started, 1)
     print(json.dumps(said))
     return 1 if "failed" in said else 0

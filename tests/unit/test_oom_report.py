@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import json
 import re
 import subprocess
 import sys
@@ -124,7 +125,8 @@ def assert_same_numbers(report: dict, text: str) -> None:
     for pid, (total_vm, rss, adjustment, comm) in second["rows"].items():
         task = tasks[pid]
         assert (task["total_vm"], task["rss"], task["oom_score_adj"], task["comm"]) == (total_vm, rss, adjustment, comm)
-    assert [victim["pid"] for victim in report["victims"]] == second["kills"]
+    # A kernel that kills a whole group names its first victim twice.
+    assert [victim["pid"] for victim in report["victims"]] == list(dict.fromkeys(second["kills"]))
     zones = {(zone["node"], zone["zone"]): zone for zone in report["zones"]}
     assert set(zones) == set(second["zones"])
     for key, values in second["zones"].items():
@@ -145,6 +147,8 @@ def test_numbers_against_a_second_reading(name):
 def test_reports_of_booted_kernels(path):
     text = path.read_text(encoding="utf-8", errors="replace")
     reports, unparsed = parse(text)
+    if text.startswith("{"):  # for the second reading the journal's JSON is only its messages
+        text = "\n".join(json.loads(line)["MESSAGE"] for line in text.splitlines())
     assert reports, "no report found"
     assert unparsed["count"] == 0, unparsed["samples"]
     whole = [report for report in reports if report["kind"] == "oom" and not report["truncated"]]
