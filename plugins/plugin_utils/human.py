@@ -18,14 +18,15 @@ _UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def number(value):
-    """Return value as a float, or None where it is no finite number (a bool is none either)."""
+    """Return value as a float, or None where it is no number that anything measures (a bool is none either)."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
         value = float(value)
     except OverflowError:
         return None
-    return value if math.isfinite(value) else None
+    # A share is shown as a hundred times its value: what is near the end of the floats is no measurement.
+    return value if math.isfinite(value) and abs(value) < 1e300 else None
 
 
 def plain_number(value):

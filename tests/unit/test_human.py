@@ -10,7 +10,7 @@ import unicodedata
 
 import pytest
 from ansible_collections.linux_memory.oom.plugins.plugin_utils import human
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 
@@ -93,6 +93,7 @@ def test_quantity(value, unit, text):
 
 
 @given(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text()), st.sampled_from(list(human._UNITS)))
+@example(1.8e306, "share")
 def test_any_value_has_words(value, unit):
     assert isinstance(human.quantity(value, unit), str)
 
