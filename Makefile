@@ -22,6 +22,7 @@ help: ## Show what can be made
 diagnose: $(RUN) collection ## Read this host (or INVENTORY=hosts.yml) and say how its memory stands
 	@tests/tools/diagnose.sh $(RUN)/bin "$(INVENTORY)" $(ARGS)
 
+test: export CI = true # the same inputs in every run: see tests/conftest.py
 test: packages test-fast scenarios kernel ## Everything: lint, sanity, unit, container scenarios, kernel lab
 
 test-fast: lint sanity unit ## Lint, sanity and unit tests: the loop while you work

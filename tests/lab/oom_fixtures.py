@@ -4,8 +4,11 @@
 
 """Makes the OOM reports of tests/unit/fixtures/oom: boots kernels, lets memory fail by induce.py, keeps the log.
 
+The logs are kept as they were, byte by byte, in xz: some have the carriage returns of a console, and tools that look
+after text would change them.
+
 `python tests/lab/oom_fixtures.py bookworm` makes those of one image anew, `--kinds slab,tmpfs` some of them. The table
-index.yml says of each file which kernel wrote it, what was done, which cause is right, and in which form it was read.
+index.json says of each file which kernel wrote it, what was done, which cause is right, and in which form it was read.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import lzma
 import re
 import subprocess
 import sys
@@ -27,7 +31,7 @@ from rootfs import LabError, locked
 
 HERE = Path(__file__).resolve().parent
 FIXTURES = HERE.parent / "unit" / "fixtures" / "oom"
-INDEX = FIXTURES / "index.yml"
+INDEX = FIXTURES / "index.json"
 MIB = 1024**2
 
 # How a kernel log can be read. $since is the time at which the failure began.
@@ -204,8 +208,8 @@ class Collector:
         """Write a fixture and its row."""
         group = f"_{self.setup}" if name.startswith("cgroup") else ""
         suffix = f".{form}" if name in IN_ALL_FORMS else ""
-        path = FIXTURES / f"{self.kernel}_{name}{group}{suffix}.log"
-        path.write_bytes(text)
+        path = FIXTURES / f"{self.kernel}_{name}{group}{suffix}.log.xz"
+        path.write_bytes(lzma.compress(text, preset=9))
         one = induce.KINDS[name]
         self.rows[path.name] = {
             "file": path.name,
@@ -224,18 +228,21 @@ class Collector:
 
 def rows() -> dict[str, dict]:
     """Return the table, by file."""
-    lines = INDEX.read_text(encoding="utf-8").splitlines() if INDEX.exists() else []
-    found = [json.loads(line[2:]) for line in lines if line.startswith("- ")]
+    found = json.loads(INDEX.read_text(encoding="utf-8")) if INDEX.exists() else []
     return {row["file"]: row for row in found if (FIXTURES / row["file"]).exists()}
 
 
+def log(name: str) -> bytes:
+    """Return a log of the table as it was read from its kernel."""
+    return lzma.decompress((FIXTURES / name).read_bytes())
+
+
 def save(added: dict[str, dict]) -> None:
-    """Add rows to the table. It is YAML of which each row is JSON."""
-    head = "# Written by tests/lab/oom_fixtures.py. cause: what was done; accepted: what a diagnosis may answer.\n---\n"
+    """Add rows to the table."""
     with locked("oom-index"):
         table = {**rows(), **added}
         partial = INDEX.with_suffix(".partial")
-        partial.write_text(head + "".join(f"- {json.dumps(table[name])}\n" for name in sorted(table)), encoding="utf-8")
+        partial.write_text(json.dumps([table[name] for name in sorted(table)], indent=1) + "\n", encoding="utf-8")
         partial.replace(INDEX)
 
 
