@@ -81,8 +81,7 @@ class FileSource(Source):
                 head = stream.read(8)
                 stream.seek(0)
                 journal = head == _JOURNAL_SIGNATURE
-                for piece in journal_pieces(["--file=" + self.real]) if journal else _unpacked(stream, head):
-                    yield piece
+                yield from journal_pieces(["--file=" + self.real]) if journal else _unpacked(stream, head)
         except EnvironmentError as error:
             raise SourceError(why(error))
         except (EOFError, lzma.LZMAError, zlib.error) as error:
@@ -239,8 +238,7 @@ class KmsgSource(Source):
         except EnvironmentError as error:
             if error.errno not in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
                 raise SourceError(why(error))
-            for piece in self._dmesg():
-                yield piece
+            yield from self._dmesg()
             return
         try:
             while True:

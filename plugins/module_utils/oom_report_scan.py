@@ -57,12 +57,10 @@ def scan(pieces, assembler):
             export = data.startswith(b"__CURSOR=")
             marks = JSON_MARKS if data[:16].lstrip(b"\x1edat: ").startswith(b"{") else MARKS
         start = _scan_data(data, start, assembler, export, marks, False)
-        for report in _taken(assembler):
-            yield report
+        yield from _taken(assembler)
     _scan_data(data, start, assembler, export, marks, True)
     assembler.finish()
-    for report in _taken(assembler):
-        yield report
+    yield from _taken(assembler)
 
 
 def _taken(assembler):

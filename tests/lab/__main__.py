@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import lzma
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,37 +33,49 @@ CAPTURES = {
 SPARE_DISKS = (machines.Disk(256 * MIB), *[machines.Disk(96 * MIB)] * 5)
 
 
-def state_of(name: str) -> Path:
-    """Return the file that describes a machine that was brought up."""
-    return cache() / "machines" / name / "machine.json"
+def place_of(name: str) -> Path:
+    """Return the directory of a machine that stays."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        raise LabError(f"name: {name!r} is not made of letters, digits, '.', '_' and '-'")
+    return cache() / "machines" / name
 
 
 def found(name: str) -> machines.Machine:
     """Return the machine that was brought up under this name. Raises LabError where there is none."""
-    path = state_of(name)
-    if not path.exists():
-        raise LabError(f"{name} is not up; python tests/lab up {name} starts it")
-    saved = json.loads(path.read_text(encoding="utf-8"))
-    one = machines.Machine(machines.image(saved["image"]), path.parent)
-    one.port, one.pid = saved["port"], saved["pid"]
-    return one
+    if not (place_of(name) / "machine.json").exists():
+        raise LabError(
+            f"{name} is not up; python tests/lab up IMAGE starts one, python tests/lab list names those there"
+        )
+    return machines.Machine.load(place_of(name))
+
+
+def disk(text: str) -> machines.Disk:
+    """Read SIZE[:LIMIT], MiB and MiB/s."""
+    size, _colon, limit = text.partition(":")
+    try:
+        return machines.Disk(int(size) * MIB, int(float(limit or 0) * MIB))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is not SIZE or SIZE:LIMIT, in MiB and MiB/s") from None
 
 
 def up(options: argparse.Namespace) -> None:
     """Bring a machine up; it stays until it is taken down."""
-    place = state_of(options.name).parent
+    name = options.name or options.image
+    place = place_of(name)
     if place.exists():
-        raise LabError(f"{options.name} is there already; python tests/lab down {options.name} takes it away")
-    disks = SPARE_DISKS if options.spare_disks else ()
-    one = machines.Machine(
-        machines.image(options.name), place, memory=options.memory * MIB, append=options.append, disks=disks
-    )
+        raise LabError(f"{name} is there already; python tests/lab down {name} takes it away")
+    image = machines.image(options.image)
+    disks = (*options.disk, *(SPARE_DISKS if options.spare_disks else ()))
+    one = machines.Machine(image, place, memory=options.memory * MIB, append=options.append, disks=disks)
     one.prepare()
     one.start()
-    saved = {"image": options.name, "port": one.port, "pid": one.pid}
-    state_of(options.name).write_text(json.dumps(saved), encoding="utf-8")
-    one.wait()
-    print(f"{options.name} is up (console: {one.console}). python tests/lab ssh {options.name} opens it.")
+    try:
+        one.wait()
+    except LabError:
+        one.cut()
+        shutil.rmtree(place)
+        raise
+    print(f"{name} is up. python tests/lab ssh {name} opens it; its console is in {one.console}")
 
 
 def down(options: argparse.Namespace) -> None:
@@ -73,10 +85,23 @@ def down(options: argparse.Namespace) -> None:
     shutil.rmtree(one.place)
 
 
+def reboot(options: argparse.Namespace) -> None:
+    """Restart a machine with what its own boot loader says."""
+    found(options.name).reboot()
+
+
 def ssh(options: argparse.Namespace) -> None:
     """Open a shell in a machine, or run a command there."""
     command = found(options.name).ssh(*options.command)
     os.execvp(command[0], command)
+
+
+def show(_options: argparse.Namespace) -> None:
+    """List the machines that are there."""
+    for place in sorted((cache() / "machines").glob("*/machine.json")):
+        one = machines.Machine.load(place.parent)
+        state = f"up, SSH on port {one.port}" if one.running() else "off"
+        print(f"{place.parent.name}: {one.image.name}, {one.memory // MIB} MiB, {state}")
 
 
 def capture(options: argparse.Namespace) -> None:
@@ -106,20 +131,33 @@ def main() -> int:
     images = ", ".join(machines.IMAGES)
 
     one = commands.add_parser("up", help=up.__doc__)
-    one.add_argument("name", help=images)
-    one.add_argument("--memory", type=int, default=1024, help="MiB")
-    one.add_argument("--append", default="", help="added to the kernel's command line")
-    one.add_argument("--spare-disks", action="store_true", help="add six small empty disks")
+    one.add_argument("image", help=images)
+    one.add_argument("--name", help="what to call it (the image's name where not given)")
+    one.add_argument("--memory", type=int, default=1024, help="MiB (1024)")
+    one.add_argument("--append", default="", help="added to the kernel's command line at every boot")
+    one.add_argument(
+        "--disk",
+        type=disk,
+        action="append",
+        default=[],
+        metavar="SIZE[:LIMIT]",
+        help="add an empty disk of SIZE MiB, /dev/disk/by-id/virtio-lab0 and so on; writes limited to LIMIT MiB/s",
+    )
+    one.add_argument("--spare-disks", action="store_true", help="add the six small disks that furnish.sh wants")
     one.set_defaults(run=up)
 
     one = commands.add_parser("ssh", help=ssh.__doc__)
-    one.add_argument("name", help=images)
-    one.add_argument("command", nargs="*")
+    one.add_argument("name")
+    one.add_argument("command", nargs=argparse.REMAINDER)
     one.set_defaults(run=ssh)
 
-    one = commands.add_parser("down", help=down.__doc__)
-    one.add_argument("name", help=images)
-    one.set_defaults(run=down)
+    for name, run in (("down", down), ("reboot", reboot)):
+        one = commands.add_parser(name, help=run.__doc__)
+        one.add_argument("name")
+        one.set_defaults(run=run)
+
+    one = commands.add_parser("list", help=show.__doc__)
+    one.set_defaults(run=show)
 
     one = commands.add_parser("capture", help=capture.__doc__)
     one.add_argument("names", nargs="*", help=f"all, or some of {', '.join(CAPTURES)}")

@@ -177,11 +177,17 @@ class Boot:
     arguments: str
 
 
-def read(image: Path, into: Path) -> Boot:
-    """Return what the boot loader on a disk image would boot; kernel and initrd are copied into a directory."""
+def read(image: Path, into: Path, otherwise: Boot | None = None) -> Boot:
+    """Return what the boot loader on a disk image would boot; kernel and initrd are copied into a directory.
+
+    Where no boot loader is configured yet, it is what the caller gave as otherwise.
+    """
     into.mkdir(parents=True, exist_ok=True)
     with Disk(image) as disk:
-        entry = chosen(disk.text(CONFIGURATION), disk.text(VARIABLES))
+        text = disk.text(CONFIGURATION)
+        if not text.strip() and otherwise:
+            return otherwise
+        entry = chosen(text, disk.text(VARIABLES))
         if len(entry.initrds) != 1:
             raise LabError(f"the guest boots with {len(entry.initrds)} initial RAM disks; the lab can hand over one")
         disk.copy_out(entry.kernel, into / "vmlinuz")

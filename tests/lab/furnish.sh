@@ -5,6 +5,29 @@
 disk() { readlink -f "/dev/disk/by-id/virtio-lab$1"; }
 quiet() { "$@" >/dev/null 2>&1; }
 
+# A service that met its limit and went on, and one that holds memory. They come before there is swap: the old hierarchy
+# has no limit for it, and the first would move there instead. It knows MemoryMax by the name MemoryLimit.
+cat >/etc/systemd/system/greedy.service <<'END'
+[Service]
+MemoryMax=48M
+MemoryLimit=48M
+MemorySwapMax=0
+OOMPolicy=continue
+ExecStart=/bin/sh -c 'python3 -c "x = bytes(range(256)) * (1 << 20)"; exec sleep infinity'
+END
+cat >/etc/systemd/system/holder.service <<'END'
+[Service]
+MemoryHigh=200M
+MemoryMax=256M
+MemoryLimit=256M
+OOMScoreAdjust=-500
+ExecStart=/usr/bin/python3 -c "import time; x = b'x' * (80 << 20); time.sleep(1000000)"
+END
+systemctl daemon-reload
+systemctl start greedy holder
+n=0
+until dmesg | grep -q 'Memory cgroup out of memory' || [ "$n" -ge 60 ]; do n=$((n + 1)) && sleep 1; done
+
 # Swap on a disk, in a file, and compressed in memory.
 quiet mkswap "$(disk 0)"
 swapon --priority 5 "$(disk 0)"
@@ -56,27 +79,6 @@ printf 'vm.overcommit_* = 0\n-vm.overcommit_ratio\nvm.max_map_count=262144\n' >/
 printf 'vm.dirty_background_bytes = 67108864\nkernel.panic = 10\n' >/etc/sysctl.d/90-bytes.conf
 systemctl restart systemd-sysctl
 sysctl -q -w vm.page-cluster=1
-
-# A service that met its limit and went on, one that is throttled, and one that holds memory.
-cat >/etc/systemd/system/greedy.service <<'END'
-[Service]
-MemoryMax=48M
-MemoryLimit=48M
-MemorySwapMax=0
-OOMPolicy=continue
-ExecStart=/bin/sh -c 'python3 -c "x = bytes(range(256)) * (1 << 20)"; exec sleep infinity'
-END
-cat >/etc/systemd/system/holder.service <<'END'
-[Service]
-MemoryHigh=200M
-MemoryMax=256M
-OOMScoreAdjust=-500
-ExecStart=/usr/bin/python3 -c "import time; x = b'x' * (80 << 20); time.sleep(1000000)"
-END
-systemctl daemon-reload
-systemctl start greedy holder
-n=0
-until dmesg | grep -q 'Memory cgroup out of memory' || [ "$n" -ge 60 ]; do n=$((n + 1)) && sleep 1; done
 
 # Memory of kinds that a host may hold: huge pages, tmpfs, locked pages, dirty pages.
 sysctl -q -w vm.nr_hugepages=8

@@ -23,6 +23,7 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
 
 MIB = 1024**2
 PAGE = 4096
@@ -112,14 +113,16 @@ class Crew:
         self.undo = []
         self.killed = kills()
 
-    def child(self, name, function, *arguments, adjust=0):
+    def child(self, name, function, *arguments, adjust=0, **options):
         """Start a process with a name of its own that runs a function."""
         pid = os.fork()
         if pid == 0:
             try:
                 write("/proc/self/oom_score_adj", adjust)
                 LIBC.prctl(PR_SET_NAME, name.encode())
-                function(*arguments)
+                function(*arguments, **options)
+            except Exception:
+                traceback.print_exc()
             finally:
                 os._exit(0)
         self.pids.append(pid)
@@ -143,13 +146,13 @@ class Crew:
         if undo:
             self.undo.append(lambda: subprocess.run(undo, check=False, stderr=subprocess.DEVNULL))
 
-    def wait(self, seconds=120, wanted=1):
+    def wait(self, seconds=240, wanted=1):
         """Wait until the kernel has killed that many. Raises TimeoutError where it does not."""
         end = time.monotonic() + seconds
         while kills() - self.killed < wanted:
             if time.monotonic() > end:
                 raise TimeoutError(f"no OOM kill within {seconds} s; {available() // MIB} MiB are available")
-            time.sleep(0.05)
+            time.sleep(0.25)
 
     def close(self):
         """End what is left and take all settings back."""
@@ -185,7 +188,7 @@ def hold(size):
     del held
 
 
-def grow(step=2 * MIB, pause=0.0, limit=None):
+def grow(step=4 * MIB, pause=0.0, limit=None):
     """Take more and more memory; at the limit, where there is one, keep it."""
     held = []
     while limit is None or len(held) * step < limit:
@@ -306,15 +309,6 @@ def ask_too_much():
 # Units: what systemd starts is this file again, as a body
 
 
-BODIES = {
-    "grow": grow,
-    "slow": lambda: grow(step=MIB, pause=0.02),
-    "files": lambda: fill_file("/dev/shm/induced", total()),
-    "workers": lambda: workers_of_a_unit(),
-    "dirty": lambda: fill_file("/mnt/slow/induced", total()),
-}
-
-
 def workers_of_a_unit():
     """Start three workers in this unit; the last one grows."""
     for number in range(3):
@@ -322,6 +316,15 @@ def workers_of_a_unit():
             LIBC.prctl(PR_SET_NAME, b"shop-worker")
             hold(12 * MIB) if number < 2 else grow(step=MIB)
     signal.pause()
+
+
+BODIES = {
+    "grow": grow,
+    "slow": lambda: grow(step=MIB, pause=0.02),
+    "files": lambda: fill_file("/dev/shm/induced", total()),
+    "workers": workers_of_a_unit,
+    "dirty": lambda: fill_file("/mnt/slow/induced", total()),
+}
 
 
 def unit(crew, name, body, *properties, slice_name=None):
@@ -384,7 +387,7 @@ def global_spread_swap(crew):
 def global_leak(crew):
     """A protected program leaks slowly; others die in its place, one after another, and each report shows it larger."""
     crew.bystanders(count=4, size=int(total() * 0.06))
-    crew.child("leaker", grow, MIB, 0.02, adjust=-900)
+    crew.child("leaker", grow, adjust=-900, step=MIB, pause=0.02)
     crew.wait(wanted=3)
 
 
@@ -438,18 +441,21 @@ def cgroup_dirty(crew):
 
 @kind("dirty_pages", needs=["disk"])
 def global_dirty(crew):
-    """Dirty pages of a slow disk fill most of memory when a program wants it."""
-    slow_disk(crew)
+    """Dirty pages fill most of memory when their disk stops answering, and programs want memory."""
+    disk = os.path.realpath("/dev/disk/by-id/virtio-lab1")
+    crew.run("dmsetup", "create", "stalling", "--table", f"0 {sectors(disk)} linear {disk} 0",
+             undo=["dmsetup", "remove", "--deferred", "stalling"])  # fmt: skip
+    crew.run("udevadm", "settle")
+    crew.run("mkfs.ext4", "-q", "-F", "/dev/mapper/stalling")
+    mount(crew, "/dev/mapper/stalling", "/mnt/stalling")
     crew.set("/proc/sys/vm/dirty_ratio", 95)
     crew.set("/proc/sys/vm/dirty_background_ratio", 90)
     crew.set("/proc/sys/vm/dirty_expire_centisecs", 360000)
-    crew.child("leaker", grow_to_share, 0.3, adjust=-900)
-    settle(2)
-    crew.child("copier", fill_file, "/mnt/slow/induced", int(available() * 0.85))
-    settle(8)
+    fill_file("/mnt/stalling/induced", int(available() * 0.75))
+    crew.run("dmsetup", "suspend", "--nolockfs", "--noflush", "stalling", undo=["dmsetup", "resume", "stalling"])
     for number in range(4):
-        crew.child(f"worker{number}", grow, MIB)
-    crew.wait(seconds=60)
+        crew.child(f"worker{number}", grow, step=MIB)
+    crew.wait()
 
 
 @kind("node_constraint", needs=["numa"])
@@ -460,7 +466,7 @@ def cpuset(crew):
         write("/sys/fs/cgroup/cgroup.subtree_control", "+cpuset")
     group = f"{top}/pinned"
     os.makedirs(group, exist_ok=True)
-    write(f"{group}/cpuset.cpus", "0-1")
+    write(f"{group}/cpuset.cpus", "0")
     write(f"{group}/cpuset.mems", "1")
     crew.undo.append(lambda: os.rmdir(group))
     crew.child("leaker", grow_in, group)
@@ -480,7 +486,7 @@ def mlocked(crew):
     crew.bystanders(count=2)
     crew.child("locker", grow_locked, int(available() * 0.8), adjust=NEVER_KILL)
     settle(4)
-    crew.child("worker", grow, MIB)
+    crew.child("worker", grow, step=MIB)
     crew.wait()
 
 
@@ -490,7 +496,7 @@ def tmpfs(crew):
     mount(crew, "-t", "tmpfs", "-o", "size=95%", "tmpfs", "/mnt/files")
     fill_file("/mnt/files/held", int(available() * 0.8))
     crew.bystanders(count=2)
-    crew.child("worker", grow, MIB)
+    crew.child("worker", grow, step=MIB)
     crew.wait()
 
 
@@ -533,7 +539,7 @@ def hugepages(crew):
     write("/proc/sys/vm/drop_caches", 3)
     write("/proc/sys/vm/compact_memory", 1)
     crew.set("/proc/sys/vm/nr_hugepages", int(available() * 0.75) // (2 * MIB))
-    crew.child("worker", grow, MIB)
+    crew.child("worker", grow, step=MIB)
     crew.wait()
 
 
@@ -541,10 +547,10 @@ def hugepages(crew):
 def allocating_task(crew):
     """With oom_kill_allocating_task the small one that asks dies, not the large one."""
     crew.set("/proc/sys/vm/oom_kill_allocating_task", 1)
-    crew.child("leaker", grow, MIB, 0, int(available() * 0.8))
+    crew.child("leaker", grow, step=MIB, limit=int(available() * 0.8))
     settle(3)
     for number in range(3):
-        crew.child(f"bystander{number}", grow, MIB, 0.02)
+        crew.child(f"bystander{number}", grow, step=MIB, pause=0.02)
     crew.wait()
 
 
@@ -614,6 +620,11 @@ def mount(crew, *arguments):
     crew.run("mount", *arguments, undo=["umount", "--lazy", arguments[-1]])
 
 
+def sectors(disk):
+    """Return the size of a disk in sectors of 512 bytes."""
+    return int(read(f"/sys/class/block/{os.path.basename(disk)}/size"))
+
+
 def slow_disk(crew):
     """Mount the lab's slow disk on /mnt/slow."""
     disk = os.path.realpath("/dev/disk/by-id/virtio-lab0")
@@ -642,16 +653,19 @@ def main():
         for name, one in KINDS.items():
             print(f"{name:18} {one.cause:20} {one.told}")
         return 0
+    # This program looks on while memory runs out: were its own pages read again and again, it would take minutes.
     write("/proc/self/oom_score_adj", NEVER_KILL)
+    LIBC.mlockall(MCL_CURRENT_AND_FUTURE)
     started, crew = time.time(), Crew()
     said = {"kind": options.kind, "memory": total(), "started": started, "cgroups": "v2" if is_v2() else "v1"}
     try:
         KINDS[options.kind].function(crew)
     except (TimeoutError, OSError, subprocess.CalledProcessError) as error:
         said["failed"] = str(error)
-    settle(1)
-    said["kills"] = kills() - crew.killed
-    crew.close()
+    finally:
+        settle(1)
+        said["kills"] = kills() - crew.killed
+        crew.close()
     said["seconds"] = round(time.time() - started, 1)
     print(json.dumps(said))
     return 1 if "failed" in said else 0

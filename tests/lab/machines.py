@@ -5,24 +5,29 @@
 """Virtual machines with kernels of their own, for what containers cannot show.
 
 An image is made once from Debian packages and never written to: each machine has an overlay of its own that goes when
-it goes. Machines run with KVM where the processor has it, and else under emulation.
+it goes. Machines run with KVM where the processor has it, and else under emulation. A machine that restarts comes up
+with what its own boot loader is configured to boot (boot.py, keeper.py).
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import boot
+from boot import Boot
 from rootfs import LabError, Recipe, build, locked
 
 PACKAGES = (
@@ -71,7 +76,7 @@ IMAGES = {
     "bullseye": ("bullseye", (), ()),
     "bookworm": ("bookworm", (), ()),
     "trixie": ("trixie", (), ()),
-    "backports": ("trixie", ("trixie-backports",), ("linux-image-cloud-amd64", "linux-image-*-cloud-amd64")),
+    "backports": ("trixie", ("trixie-backports",), ("linux-*",)),
 }
 
 # QEMU 7.2 (Debian 12) corrupts the flags after cmpxchg16b under emulation, and kernels from 6.x on use it for every
@@ -90,14 +95,22 @@ SSH_OPTIONS = (
 )  # fmt: skip
 
 
+# How a machine boots whose boot loader nobody has configured yet.
+ARGUMENTS = "root=/dev/vda ro console=ttyS0"
+
+KEEPER = Path(__file__).resolve().with_name("keeper.py")
+
+# What the kernel prints when it has stopped for good, neither dumping nor restarting (kernel/panic.c).
+STOPPED = b"---[ end Kernel panic"
+
+
 @dataclass(frozen=True)
 class Image:
-    """A disk that is never written to, and the kernel and initrd that boot it."""
+    """A disk that is never written to, and what boots it."""
 
     name: str
     disk: Path
-    kernel: Path
-    initrd: Path
+    boot: Boot
 
 
 @dataclass(frozen=True)
@@ -117,7 +130,7 @@ def image(name: str) -> Image:
     with locked(f"machine-{recipe.key}") as place:
         if not place.exists():
             _make_disk(build(recipe), place)
-    return Image(name, place / "disk.raw", place / "vmlinuz", place / "initrd")
+    return Image(name, place / "disk.raw", Boot(place / "vmlinuz", place / "initrd", ARGUMENTS))
 
 
 def _make_disk(archive: Path, place: Path) -> None:
@@ -188,7 +201,33 @@ class Machine:
         """Return the private key that opens the machine."""
         return self.place / "key"
 
-    def command(self) -> list[str]:
+    def save(self) -> None:
+        """Write down what the machine is, for its keeper and for other programs."""
+        known = {**asdict(self), "image": self.image.name, "place": str(self.place)}
+        partial = self.place / "machine.json.partial"
+        partial.write_text(json.dumps(known), encoding="utf-8")
+        partial.replace(self.place / "machine.json")
+
+    @classmethod
+    def load(cls, place: Path) -> Machine:
+        """Return the machine that was saved in a directory. Raises LabError where there is none."""
+        try:
+            known = json.loads((place / "machine.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise LabError(f"there is no machine in {place}") from None
+        known["disks"] = tuple(Disk(**disk) for disk in known["disks"])
+        known["qemu_options"] = tuple(known["qemu_options"])
+        return cls(**{**known, "image": image(known["image"]), "place": place})
+
+    def first_boot(self) -> Boot:
+        """Return what boots the machine while its disk is as the image made it."""
+        return self.image.boot
+
+    def next_boot(self) -> Boot:
+        """Return what the boot loader on the machine's disk would boot now. The machine is off."""
+        return boot.read(self.place / "root.qcow2", self.place / "boot", otherwise=self.image.boot)
+
+    def command(self, now: Boot) -> list[str]:
         """Return the command that runs the machine."""
         accelerator = ["-accel", "kvm", "-cpu", "host"] if has_kvm() else EMULATION
         # The root disk comes first, so that it is /dev/vda; the others are found by their serial.
@@ -202,8 +241,8 @@ class Machine:
             *accelerator,
             *("-smp", str(self.processors), "-m", f"{self.memory // 1024**2}M"),
             *("-display", "none", "-monitor", "none", "-serial", f"file:{self.console}", "-no-reboot"),
-            *("-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd)),
-            *("-append", f"root=/dev/vda rw console=ttyS0 {self.append}".strip()),
+            *("-kernel", str(now.kernel), "-initrd", str(now.initrd)),
+            *("-append", f"{now.arguments} {self.append}".strip()),
             *("-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{self.port}-:22"),
             *("-device", "virtio-net-pci,netdev=net", "-device", "virtio-rng-pci"),
             *(
@@ -230,18 +269,23 @@ class Machine:
 
     def start(self) -> None:
         """Start the machine; it goes on when this program ends."""
-        with open(self.place / "qemu.log", "wb") as log:
+        self.save()
+        with open(self.place / "qemu.log", "ab") as log:
             self.pid = subprocess.Popen(
-                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            ).pid
+                [sys.executable, str(KEEPER), str(self.place)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            ).pid  # fmt: skip
+        self.save()
 
     def running(self) -> bool:
-        """Return whether the machine's process lives (and reap it where it was ours and has ended)."""
+        """Return whether the machine's keeper lives (and reap it where it was ours and has ended)."""
+        if not self.pid:
+            return False
         try:
             ended, _status = os.waitpid(self.pid, os.WNOHANG)
             return ended == 0
         except ChildProcessError:
-            return Path(f"/proc/{self.pid}/comm").exists()
+            return str(self.place).encode() in _command_line(self.pid)
 
     def ssh(self, *command: str) -> list[str]:
         """Return the command that runs another one in the machine."""
@@ -263,6 +307,8 @@ class Machine:
         while time.monotonic() < end:
             if not self.running():
                 raise LabError(f"{self.image.name} ended while it booted:\n{self.told()}")
+            if self.console.exists() and STOPPED in self.console.read_bytes()[-4096:]:
+                raise LabError(f"the kernel of {self.image.name} stopped:\n{self.told()}")
             answer = subprocess.run(
                 self.ssh("systemctl", "is-system-running", "--wait"),
                 capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
@@ -278,17 +324,56 @@ class Machine:
                  if path.exists()]  # fmt: skip
         return "\n".join("".join(texts).splitlines()[-lines:])
 
+    def boot_id(self) -> str:
+        """Return the name of the current boot; empty while the machine does not answer."""
+        read = self.ssh("cat", "/proc/sys/kernel/random/boot_id")
+        try:
+            answer = subprocess.run(read, capture_output=True, text=True, check=False, timeout=60)
+        except subprocess.TimeoutExpired:
+            return ""
+        return answer.stdout.strip()
+
+    def reboot(self, seconds: float = BOOT_SECONDS) -> None:
+        """Restart the machine and wait until it is up again. Raises LabError where it does not come back."""
+        before = self.boot_id()
+        subprocess.run(self.ssh("systemctl", "reboot"), capture_output=True, check=False, timeout=60)
+        self.wait_for_other_boot(before, seconds)
+
+    def wait_for_other_boot(self, before: str, seconds: float = BOOT_SECONDS) -> None:
+        """Wait until the machine is up in another boot than before. Raises LabError where that does not happen."""
+        end = time.monotonic() + seconds
+        while self.boot_id() in ("", before):
+            if time.monotonic() > end or not self.running():
+                raise LabError(f"{self.image.name} did not come back:\n{self.told()}")
+            time.sleep(1)
+        self.wait(max(1.0, end - time.monotonic()))
+
+    def cut(self) -> None:
+        """Cut the power: the machine's process is ended, and what it had not written is lost."""
+        if self.running():
+            os.kill(self.pid, signal.SIGTERM)
+            while self.running():
+                time.sleep(0.1)
+
     def stop(self, seconds: float = 60) -> None:
-        """Switch the machine off; where it hangs, end its process."""
-        if self.pid and self.running():
-            subprocess.run(self.ssh("systemctl", "poweroff"), capture_output=True, check=False, timeout=60)
+        """Switch the machine off; where it hangs, cut its power."""
+        if self.running():
+            try:
+                subprocess.run(self.ssh("systemctl", "poweroff"), capture_output=True, check=False, timeout=60)
+            except subprocess.TimeoutExpired:
+                pass  # it does not answer: its power is cut
             end = time.monotonic() + seconds
             while self.running() and time.monotonic() < end:
                 time.sleep(0.2)
-            if self.running():
-                os.kill(self.pid, signal.SIGKILL)
-                while self.running():
-                    time.sleep(0.1)
+            self.cut()
+
+
+def _command_line(pid: int) -> bytes:
+    """Return the command line of a process; empty where it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 @contextmanager

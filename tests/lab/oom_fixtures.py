@@ -11,47 +11,65 @@ index.yml says of each file which kernel wrote it, what was done, which cause is
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import re
 import subprocess
 import sys
+import tarfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import induce
 import machines
-from rootfs import LabError
+from rootfs import LabError, locked
 
 HERE = Path(__file__).resolve().parent
 FIXTURES = HERE.parent / "unit" / "fixtures" / "oom"
 INDEX = FIXTURES / "index.yml"
 MIB = 1024**2
 
-# How a kernel log can be read. SINCE is the time in seconds at which the failure began.
+# How a kernel log can be read. $since is the time at which the failure began.
 FORMS = {
     "dmesg": "dmesg",
     "dmesg_levels": "dmesg --raw",
     "dmesg_time": "dmesg --ctime",
     "dmesg_decode": "dmesg --decode",
     "dmesg_iso": "dmesg --time-format iso",
-    "journal": "journalctl -k -q --no-pager --since @SINCE",
-    "journal_precise": "journalctl -k -q --no-pager --since @SINCE -o short-precise",
-    "journal_iso": "journalctl -k -q --no-pager --since @SINCE -o short-iso",
-    "journal_monotonic": "journalctl -k -q --no-pager --since @SINCE -o short-monotonic",
-    "journal_json": "journalctl -k -q --no-pager --since @SINCE -o json",
-    "journal_export": "journalctl -k -q --no-pager --since @SINCE -o export",
+    "journal": "journalctl -k -q --no-pager --since @$since",
+    "journal_precise": "journalctl -k -q --no-pager --since @$since -o short-precise",
+    "journal_iso": "journalctl -k -q --no-pager --since @$since -o short-iso",
+    "journal_monotonic": "journalctl -k -q --no-pager --since @$since -o short-monotonic",
+    "journal_json": "journalctl -k -q --no-pager --since @$since -o json",
+    "journal_export": "journalctl -k -q --no-pager --since @$since -o export",
     "kmsg": "timeout 5 dd if=/dev/kmsg bs=8192 iflag=nonblock status=none 2>/dev/null || true",
     "console": "",  # read from outside
     "kernlog": "cat /var/log/kern.log",
 }
+# What the guest runs. The connection is not to be killed, and induce.py is not to be of the SSH service: systemd would
+# stop that with the first kill. The answer is an archive.
+GUEST = """\
+for pid in $$ $PPID; do echo -1000 > /proc/$pid/oom_score_adj; done
+cd /root && rm -rf out && mkdir out
+dmesg --clear
+test ! -e /var/log/kern.log || : > /var/log/kern.log
+cut -d' ' -f1 /proc/uptime > out/uptime
+since=$(date +%s.%N)
+systemd-run --quiet --wait --pipe --collect --unit=induce --property=OOMPolicy=continue \
+  python3 /root/induce.py KIND > out/said 2> out/error
+READS
+tar -cf - out
+"""
+
 # Of these failures all forms are kept; of the others one, and the forms take turns.
 IN_ALL_FORMS = ("global_hog", "cgroup_hog")
 TURNS = ("dmesg", "journal", "dmesg_time", "console", "kmsg", "journal_iso", "dmesg_levels", "journal_json", "dmesg")
 LARGE = ("journal_json", "journal_export")  # in all forms, these only of one kernel
 
 NUMA = (
-    *("-object", "memory-backend-ram,id=ram0,size=320M", "-object", "memory-backend-ram,id=ram1,size=320M"),
-    *("-numa", "node,nodeid=0,cpus=0,memdev=ram0", "-numa", "node,nodeid=1,cpus=1,memdev=ram1"),
+    *("-object", "memory-backend-ram,id=ram0,size=256M", "-object", "memory-backend-ram,id=ram1,size=256M"),
+    *("-numa", "node,nodeid=0,cpus=0,memdev=ram0", "-numa", "node,nodeid=1,memdev=ram1"),
 )
 V1 = "systemd.unified_cgroup_hierarchy=0 SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"
 V2 = "systemd.unified_cgroup_hierarchy=1"
@@ -59,18 +77,20 @@ V2 = "systemd.unified_cgroup_hierarchy=1"
 # The machines that the failures need, for each image: addition to the command line, options of qemu, what it offers.
 SETUPS = {
     "v2": (V2, (), {"v2", "cgroup", "swap", "disk", "end"}),
-    "v1": (V1, NUMA, {"v1", "cgroup", "numa", "disk"}),
+    "v1": (V1, NUMA, {"v1", "cgroup", "numa", "disk", "swap"}),
 }
 # Kinds that say the same on both are made on the first.
 ONLY_ON_V1 = ("cgroup_hog", "cgroup_slice", "cgroup_dirty", "cpuset", "mempolicy")
-SLOW = machines.Disk(1024 * MIB, write_limit=512 * 1024)
+DISKS = (machines.Disk(1024 * MIB, write_limit=512 * 1024), machines.Disk(1024 * MIB))
 
 
-def kinds_for(setup: str) -> list[str]:
-    """Return the names of the failures that a machine of a set-up can show, the one that ends it last."""
+def kinds_for(setup: str, wanted: Iterable[str] = ()) -> list[str]:
+    """Return the names of the failures that a machine of a set-up is to show, the one that ends it last."""
     offered = SETUPS[setup][2]
     fitting = [name for name, one in induce.KINDS.items() if one.needs <= offered]
-    if setup == "v1":
+    if wanted:
+        fitting = [name for name in fitting if name in wanted]
+    elif setup == "v1":
         fitting = [name for name in fitting if name in ONLY_ON_V1]
     return sorted(fitting, key=lambda name: "end" in induce.KINDS[name].needs)
 
@@ -92,6 +112,18 @@ def console_part(text: bytes) -> bytes:
     return b"".join(line for line in lines if re.match(rb"\[ *\d+\.\d+\]", line) and b"systemd[" not in line[:40])
 
 
+def kmsg_part(text: bytes, uptime: float) -> bytes:
+    """Return the records of /dev/kmsg that are not older; clearing the ring buffer does not hide them there."""
+    kept, keep = [], False
+    for line in text.splitlines(keepends=True):
+        record = re.match(rb"\d+,\d+,(\d+),", line)
+        if record:
+            keep = int(record[1]) >= uptime * 1e6
+        if keep:
+            kept.append(line)
+    return b"".join(kept)
+
+
 class Collector:
     """One booted machine, and what its kernel said about each failure."""
 
@@ -103,53 +135,70 @@ class Collector:
         self.rows: dict[str, dict] = {}
         subprocess.run(one.ssh("cat > /root/induce.py"), input=(HERE / "induce.py").read_bytes(), check=True)
 
+    def ssh(self, *command: str) -> list[str]:
+        """Return the command that runs another one in the machine, with patience: it may be out of memory for long."""
+        program, *rest = self.one.ssh(*command)
+        return [program, "-o", "ConnectTimeout=120", "-o", "ServerAliveInterval=60", *rest]
+
     def fail(self, name: str, forms: list[str]) -> None:
         """Make one failure happen and keep its log."""
         console_from = self.one.console.stat().st_size
-        self.one.run("dmesg --clear; test ! -e /var/log/kern.log || : > /var/log/kern.log; sync", seconds=120)
-        since = float(self.one.run("date +%s.%N").stdout)
-        ends = "end" in induce.KINDS[name].needs
-        said = self.until_panic(name, console_from) if ends else self.induced(name)
-        if "failed" in said:
-            print(f"{self.kernel} {self.setup} {name}: {said['failed']}", flush=True)
-            return
-        for form in forms:
-            if form == "kernlog" and not self.has_kernlog:
-                continue
-            self.keep(name, form, self.read(form, since, console_from), said)
+        if "end" in induce.KINDS[name].needs:
+            said, texts = self.until_panic(name, console_from), {}
+        else:
+            said, texts = self.induced(name, [form for form in forms if FORMS[form]])
+        if "console" in forms:
+            texts["console"] = console_part(self.one.console.read_bytes()[console_from:])
         print(f"{self.kernel} {self.setup} {name}: {said}", flush=True)
+        if "failed" not in said:
+            for form, text in texts.items():
+                self.keep(name, form, text, said)
 
-    def induced(self, name: str) -> dict:
-        """Let the machine do it; what it answers, or why it did not."""
-        try:
-            done = self.one.run(f"python3 /root/induce.py {name}", check=False, seconds=300)
-        except subprocess.TimeoutExpired:
-            raise LabError(f"{name} did not come to an end:\n{self.one.told()}") from None
-        try:
-            return json.loads(done.stdout.splitlines()[-1])
-        except (IndexError, ValueError):
-            return {"failed": f"exit status {done.returncode}: {done.stderr.strip()[-500:]}"}
+    def induced(self, name: str, forms: list[str]) -> tuple[dict, dict[str, bytes]]:
+        """Let the machine do it; return what it answers, or why it did not, and the log in each form."""
+        reads = [f"( {FORMS[form]} ) > out/{form}" for form in forms if form != "kernlog" or self.has_kernlog]
+        script = GUEST.replace("KIND", name).replace("READS", "\n".join(reads))
+        done = self.patiently(script, name)
+        if done.returncode:
+            return {"failed": f"exit status {done.returncode}: {done.stderr.decode(errors='replace')[-500:]}"}, {}
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+            files = {Path(one.name).name: archive.extractfile(one).read() for one in archive if one.isfile()}
+        said, error, uptime = files.pop("said"), files.pop("error"), float(files.pop("uptime"))
+        if "kmsg" in files:
+            files["kmsg"] = kmsg_part(files["kmsg"], uptime)
+        answer = json.loads(said) if said else {"failed": ""}
+        if "failed" in answer:
+            answer["failed"] += error.decode(errors="replace")[-500:]
+        return answer, files
 
-    def until_panic(self, name: str, console_from: int, seconds: float = 120) -> dict:
+    def patiently(self, script: str, name: str, tries: int = 6) -> subprocess.CompletedProcess[bytes]:
+        """Run a script in the machine; where the connection is refused or lost, do it again (255, see ssh(1))."""
+        for number in range(tries):
+            time.sleep(5 * number)
+            try:
+                done = subprocess.run(
+                    self.ssh("sh", "-s"), input=script.encode(), capture_output=True, check=False, timeout=500
+                )
+            except subprocess.TimeoutExpired:
+                raise LabError(f"{name} did not come to an end:\n{self.one.told()}") from None
+            if done.returncode != 255:
+                break
+        return done
+
+    def until_panic(self, name: str, console_from: int, seconds: float = 300) -> dict:
         """Let the machine do what ends it, and wait for its last words."""
-        started = subprocess.Popen(self.one.ssh("python3", "/root/induce.py", name), stdin=subprocess.DEVNULL)
+        started = subprocess.Popen(self.ssh("python3", "/root/induce.py", name), stdin=subprocess.DEVNULL)
         end = time.monotonic() + seconds
         try:
             while time.monotonic() < end:
                 if b"---[ end Kernel panic" in self.one.console.read_bytes()[console_from:]:
+                    self.one.cut()  # it would only wait
                     return {"kills": 0, "memory": self.one.memory, "cgroups": self.setup}
                 time.sleep(0.5)
         finally:
             started.kill()
             started.wait()
         return {"failed": f"no panic within {seconds:.0f} s"}
-
-    def read(self, form: str, since: float, console_from: int) -> bytes:
-        """Return the kernel's log in one form."""
-        if form == "console":
-            return console_part(self.one.console.read_bytes()[console_from:])
-        command = FORMS[form].replace("SINCE", f"{since:.3f}")
-        return subprocess.run(self.one.ssh(command), capture_output=True, check=True, timeout=120).stdout
 
     def keep(self, name: str, form: str, text: bytes, said: dict) -> None:
         """Write a fixture and its row."""
@@ -182,26 +231,26 @@ def rows() -> dict[str, dict]:
 
 def save(added: dict[str, dict]) -> None:
     """Add rows to the table. It is YAML of which each row is JSON."""
-    table = {**rows(), **added}
     head = "# Written by tests/lab/oom_fixtures.py. cause: what was done; accepted: what a diagnosis may answer.\n---\n"
-    lines = [f"- {json.dumps(table[name])}\n" for name in sorted(table)]
-    partial = INDEX.with_suffix(".partial")
-    partial.write_text(head + "".join(lines), encoding="utf-8")
-    partial.replace(INDEX)
+    with locked("oom-index"):
+        table = {**rows(), **added}
+        partial = INDEX.with_suffix(".partial")
+        partial.write_text(head + "".join(f"- {json.dumps(table[name])}\n" for name in sorted(table)), encoding="utf-8")
+        partial.replace(INDEX)
 
 
 def collect(image: str, setup: str, wanted: set[str], first: bool) -> None:
     """Boot one machine and make the failures that it can show. Raises LabError where it stops answering."""
     append, options, _offered = SETUPS[setup]
-    names = [name for name in kinds_for(setup) if not wanted or name in wanted]
+    names = kinds_for(setup, wanted)
     if not names:
         return
-    with machines.machine(image, append=append, memory=640 * MIB, disks=(SLOW,), qemu_options=options) as one:
+    with machines.machine(
+        image, append=append, memory=512 * MIB, processors=1, disks=DISKS, qemu_options=options
+    ) as one:
         collector = Collector(one, image, setup)
-        try:
-            for turn, name in enumerate(names):
-                collector.fail(name, forms_for(name, turn, first))
-        finally:
+        for turn, name in enumerate(names):
+            collector.fail(name, forms_for(name, turn, first))
             save(collector.rows)
 
 

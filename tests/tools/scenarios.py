@@ -73,16 +73,28 @@ def molecule(name: str, command: list[str], hosts: list[dict]) -> int:
     base = ["--base-config", str(SCENARIOS / "base.yml"), "--base-config", str(matrix)]
     started = time.monotonic()
     try:
-        status = subprocess.run(
-            [str(Path(sys.executable).parent / "molecule"), *base, *command, "--scenario-name", name],
-            cwd=ROOT,
-            env=variables,
-            check=False,
-        ).returncode
+        status = finish(
+            [str(Path(sys.executable).parent / "molecule"), *base, *command, "--scenario-name", name], variables
+        )
     finally:
         remove(run, hosts, variables)
     print(f"scenario {name}: {'failed' if status else 'passed'} in {time.monotonic() - started:.0f} s", flush=True)
     return status
+
+
+def finish(command: list[str], variables: dict[str, str]) -> int:
+    """Run a command to its end and return its exit status; where this program is stopped, nothing of it goes on."""
+    with subprocess.Popen(command, cwd=ROOT, env=variables, start_new_session=True) as process:
+        try:
+            return process.wait()
+        except BaseException:
+            # Ansible below Molecule would go on to make containers while they are being removed.
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
 
 
 def remove(run: str, hosts: list[dict], variables: dict[str, str]) -> None:

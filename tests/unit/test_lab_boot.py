@@ -33,34 +33,34 @@ else
    set default="DEFAULT"
 fi
 function gfxmode {
-	set gfxpayload="${1}"
+    set gfxpayload="${1}"
 }
 menuentry 'Debian GNU/Linux' --class debian --class os $menuentry_id_option 'gnulinux-simple-1234' {
-	load_video
-	echo	'Loading Linux 6.12-amd64 ...'
-	linux	/boot/vmlinuz-6.12-amd64 root=UUID=1234 ro crashkernel=256M "quoted=a b" console=ttyS0
-	echo	'Loading initial ramdisk ...'
-	initrd	/boot/initrd.img-6.12-amd64
+    load_video
+    echo    'Loading Linux 6.12-amd64 ...'
+    linux    /boot/vmlinuz-6.12-amd64 root=UUID=1234 ro crashkernel=256M "quoted=a b" console=ttyS0
+    echo    'Loading initial ramdisk ...'
+    initrd    /boot/initrd.img-6.12-amd64
 }
 submenu 'Advanced options for Debian GNU/Linux' $menuentry_id_option 'gnulinux-advanced-1234' {
-	menuentry 'Debian GNU/Linux, with Linux 6.12-amd64' --class debian $menuentry_id_option 'new-1234' {
-		linux	/boot/vmlinuz-6.12-amd64 root=UUID=1234 ro
-		initrd	/boot/initrd.img-6.12-amd64
-	}
-	menuentry "Debian GNU/Linux, with Linux 6.1-amd64" --class debian $menuentry_id_option 'old-1234' {
-		linux	/boot/vmlinuz-6.1-amd64 root=UUID=1234 ro
-		initrd	/boot/microcode.img /boot/initrd.img-6.1-amd64
-	}
+    menuentry 'Debian GNU/Linux, with Linux 6.12-amd64' --class debian $menuentry_id_option 'new-1234' {
+        linux    /boot/vmlinuz-6.12-amd64 root=UUID=1234 ro
+        initrd    /boot/initrd.img-6.12-amd64
+    }
+    menuentry "Debian GNU/Linux, with Linux 6.1-amd64" --class debian $menuentry_id_option 'old-1234' {
+        linux    /boot/vmlinuz-6.1-amd64 root=UUID=1234 ro
+        initrd    /boot/microcode.img /boot/initrd.img-6.1-amd64
+    }
 }
 menuentry 'Firmware' $menuentry_id_option 'uefi-firmware' {
-	fwsetup
+    fwsetup
 }
 """
 
 
 def menu(default: str) -> str:
     """Return a grub.cfg with that default."""
-    return MENU.replace("DEFAULT", default)
+    return MENU.replace("DEFAULT", default).replace("    ", "\t")  # grub-mkconfig indents with tabs
 
 
 def test_entries_are_those_that_start_a_kernel():

@@ -316,7 +316,8 @@ def test_any_string_leaves_the_elements_as_they_are(text):
         facts["cgroups"]["groups"] = [samples.group("x", GIB, None) | {"unit": word, "path": word}]
         facts["processes"]["top"] = [samples.process(word, 1, GIB) | {"unit": word}]
         facts["unavailable"] = {"kdump": word}
-        bad = samples.finding(summary=word, advice=word, remedy={"role": "other.collection." + word, "vars": {word: word}})
+        remedy = {"role": "other.collection." + word, "vars": {word: word}}
+        bad = samples.finding(summary=word, advice=word, remedy=remedy)
         bad["evidence"] = [{"what": word, "value": word, "unit": "text", "threshold": word, "source": word}]
         return [samples.ok("a", [bad], facts), samples.unread("b", message=word)]
 

@@ -114,7 +114,7 @@ def test_zswap(host, files, expected, word, enabled):
 def test_no_swap(tmp_path):
     host = (
         Host(tmp_path)
-        .put("/proc/swaps", SWAPS.split("\n")[0] + "\n")
+        .put("/proc/swaps", SWAPS.split("\n", maxsplit=1)[0] + "\n")
         .put("/proc/meminfo", "SwapTotal: 0 kB\nSwapFree: 0 kB\n")
     )
     found = subject.collect(host.tree, OPTIONS, ({"used": 0}, 1.0))

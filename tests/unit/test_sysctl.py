@@ -462,7 +462,8 @@ def settle(jail, files):
 def run(jail, *command):
     environment = {"SYSTEMD_LOG_LEVEL": "debug", "SYSTEMD_LOG_TARGET": "console", "LC_ALL": "C"}
     assert not os.path.exists(jail / "proc" / "self")
-    return subprocess.run([CHROOT, str(jail), *command], capture_output=True, text=True, env=environment, timeout=30)
+    command = [CHROOT, str(jail), *command]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=30)
 
 
 def outcome(writes):

@@ -1,0 +1,164 @@
+# Copyright (c) 2026, linux_memory.oom contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The lab without its guests: recipes, command lines, and the life of a machine with a qemu that is none."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lab"))
+
+import keeper
+import machines
+import rootfs
+from boot import Boot
+
+# Ends as the next line of the file "ends" says: by a restart, by a switch-off; "run" goes on until it is killed.
+QEMU = """\
+#!/bin/sh
+echo "$@" >> "$LAB_TEST/started"
+echo '{"QMP": {}}'
+end=$(head -n 1 "$LAB_TEST/ends")
+sed -i 1d "$LAB_TEST/ends"
+[ "$end" = run ] && exec sleep 1000
+echo '{"event": "SHUTDOWN", "data": {"guest": true, "reason": "'"$end"'"}}'
+"""
+
+
+def test_a_recipes_name_is_what_it_is_made_from(monkeypatch):
+    one = rootfs.Recipe("trixie", ("a", "b"))
+    assert one.key == rootfs.Recipe("trixie", ("a", "b")).key
+    others = [
+        rootfs.Recipe("sid", ("a", "b")),
+        rootfs.Recipe("trixie", ("a",)),
+        rootfs.Recipe("trixie", ("a", "b"), ("trixie-backports",)),
+        rootfs.Recipe("trixie", ("a", "b"), (), ("a",)),
+        rootfs.Recipe("trixie", ("a", "b"), script="true"),
+    ]
+    assert len({recipe.key for recipe in [one, *others]}) == len(others) + 1
+    monkeypatch.setenv(rootfs.MIRROR_VARIABLE, "file:///elsewhere")
+    assert one.key == rootfs.Recipe("trixie", ("a", "b")).key
+
+
+def test_a_mirror_of_ones_own(monkeypatch):
+    monkeypatch.setenv(rootfs.MIRROR_VARIABLE, "file:///packages")
+    assert rootfs.mirror() == "file:///packages/"
+
+
+def test_what_was_built_is_not_built_again(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    built = []
+
+    def bootstrap(recipe, target):
+        built.append(recipe.suite)
+        target.write_bytes(b"tar")
+
+    monkeypatch.setattr(rootfs, "_bootstrap", bootstrap)
+    recipe = rootfs.Recipe("trixie", ("a",))
+    assert rootfs.build(recipe) == rootfs.build(recipe) == tmp_path / f"linux_memory.oom/images/{recipe.key}.tar"
+    assert built == ["trixie"]
+
+
+def test_an_image_that_is_none():
+    with pytest.raises(rootfs.LabError, match="buster is not one of bullseye, bookworm, trixie, backports"):
+        machines.image("buster")
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Return a machine that a shell script stands in for."""
+    (tmp_path / "bin").mkdir()
+    fake = tmp_path / "bin" / "qemu-system-x86_64"
+    fake.write_text(QEMU, encoding="utf-8")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("LAB_TEST", str(tmp_path))
+    disk = machines.Image("trixie", tmp_path / "disk.raw", Boot(tmp_path / "k", tmp_path / "i", "root=/dev/vda"))
+    monkeypatch.setattr(machines, "image", lambda name: disk)
+    one = machines.Machine(disk, tmp_path / "place", append="quiet", disks=(machines.Disk(1024, 512), machines.Disk(7)))
+    one.place.mkdir()
+    return one
+
+
+def test_the_command_line(machine):
+    words = machine.command(Boot(Path("/k"), Path("/i"), "root=UUID=1 ro"))
+    assert words[words.index("-append") + 1] == "root=UUID=1 ro quiet"
+    assert words[words.index("-kernel") + 1] == "/k"
+    drives = [words[number + 1] for number, word in enumerate(words) if word == "-drive"]
+    assert [drive.split(",")[1] for drive in drives] == ["id=root", "id=lab0", "id=lab1", "id=labkey"]
+    assert [drive.endswith("throttling.bps-write=512") for drive in drives] == [False, True, False, False]
+    assert f"user,id=net,hostfwd=tcp:127.0.0.1:{machine.port}-:22" in words
+
+
+@pytest.mark.parametrize(("flags", "kvm"), [("fpu vmx", True), ("fpu svm", True), ("fpu", False)])
+def test_the_processor_decides_on_kvm(monkeypatch, flags, kvm):
+    monkeypatch.setattr(machines.Path, "read_text", lambda *_arguments, **_options: f"flags : {flags}\n")
+    monkeypatch.setattr(machines.os, "access", lambda *_arguments: True)
+    assert machines.has_kvm() is kvm
+
+
+def test_a_machine_is_saved_whole(machine):
+    machine.pid = 7
+    machine.save()
+    assert machines.Machine.load(machine.place) == machine
+
+
+def test_the_reason_of_the_end():
+    told = b'{"QMP": 1}\nno json\n[]\n{"event": "RESET"}\n{"event": "SHUTDOWN", "data": {"reason": "guest-reset"}}\n'
+    assert keeper.why_it_ended(io.BytesIO(told)) == "guest-reset"
+    assert keeper.why_it_ended(io.BytesIO(b"")) == ""
+
+
+def started(machine) -> list[str]:
+    """Return the command lines that the machine was started with."""
+    return (machine.place.parent / "started").read_text(encoding="utf-8").splitlines()
+
+
+def test_a_restart_boots_what_the_boot_loader_says_now(machine, monkeypatch):
+    now = Boot(Path("/new"), Path("/initrd"), "crashkernel=1M")
+    monkeypatch.setattr(machine, "next_boot", lambda: now)
+    (machine.place.parent / "ends").write_text("guest-reset\nguest-shutdown\n", encoding="utf-8")
+    assert keeper.Keeper(machine).run() == "guest-shutdown"
+    first, second = started(machine)
+    assert "root=/dev/vda quiet" in first
+    assert "-kernel /new" in second
+    assert "crashkernel=1M quiet" in second
+
+
+def test_a_machine_that_only_restarts_is_given_up(machine, monkeypatch):
+    monkeypatch.setattr(machine, "next_boot", machine.first_boot)
+    (machine.place.parent / "ends").write_text("guest-reset\n" * 9, encoding="utf-8")
+    assert keeper.Keeper(machine).run() == "guest-reset"
+    assert len(started(machine)) == keeper.QUICK_TIMES
+
+
+def test_a_power_cut_ends_qemu(machine, monkeypatch):
+    # The keeper is a program of its own: give it a machine to load.
+    monkeypatch.setattr(machines, "KEEPER", machine.place.parent / "keeper.py")
+    lab = Path(keeper.__file__).parent
+    machines.KEEPER.write_text(
+        f"import sys, pathlib; sys.path.insert(0, {str(lab)!r})\n"
+        "import keeper, machines, boot\n"
+        "machines.image = lambda name: machines.Image(name, None, boot.Boot('k', 'i', ''))\n"
+        "sys.exit(keeper.main())\n",
+        encoding="utf-8",
+    )
+    (machine.place.parent / "ends").write_text("run\n", encoding="utf-8")
+    machine.start()
+    end = time.monotonic() + 60
+    while (machine.place.parent / "ends").read_text(encoding="utf-8") and time.monotonic() < end:
+        time.sleep(0.05)
+    assert machine.running()
+    children = Path(f"/proc/{machine.pid}/task/{machine.pid}/children").read_text(encoding="ascii").split()
+    assert len(children) == 1
+    machine.cut()
+    assert not machine.running()
+    assert not Path(f"/proc/{children[0]}").exists()

@@ -1,0 +1,86 @@
+# Copyright (c) 2026, linux_memory.oom contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The lab's induced failures, and the table of the logs that came from them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lab"))
+
+import induce
+import oom_fixtures
+
+ROWS = oom_fixtures.rows()
+
+
+def test_every_log_has_a_row():
+    assert {path.name for path in oom_fixtures.FIXTURES.glob("*.log")} == set(ROWS)
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=lambda row: row["file"])
+def test_a_row_says_what_its_log_is(row):
+    text = (oom_fixtures.FIXTURES / row["file"]).read_bytes()
+    one = induce.KINDS[row["kind"]]
+    assert row["cause"] == one.cause
+    assert row["accepted"] == list(one.accepted)
+    if row["kind"] == "overcommit":
+        assert b"not enough memory for the allocation" in text
+    elif "end" in one.needs:
+        assert b"Kernel panic - not syncing: Out of memory" in text
+    else:
+        assert len(re.findall(rb"Killed process \d+ \(", text)) == row["kills"] > 0
+
+
+def test_each_failure_is_made_on_one_set_up():
+    made = [name for setup in oom_fixtures.SETUPS for name in oom_fixtures.kinds_for(setup)]
+    assert set(made) == set(induce.KINDS)
+    assert [name for name in made if made.count(name) > 1] == ["cgroup_hog", "cgroup_slice"] * 2
+    assert oom_fixtures.kinds_for("v2")[-1] == "panic"
+
+
+def test_forms_take_turns():
+    assert oom_fixtures.forms_for("panic", 0, True) == ["console"]
+    assert oom_fixtures.forms_for("ring_overflow", 3, True) == ["dmesg"]
+    assert len({oom_fixtures.forms_for("slab", turn, False)[0] for turn in range(9)}) > 6
+    everything = oom_fixtures.forms_for("global_hog", 0, True)
+    assert everything == list(oom_fixtures.FORMS)
+    assert "journal_json" not in oom_fixtures.forms_for("global_hog", 0, False)
+
+
+def test_only_the_kernels_words_of_a_console():
+    console = b"[    1.5] Mem-Info:\r\n[  OK  ] Started x.\r\n[   2.0] systemd[1]: hello\r\nlogin: \r\n[ 2.1] end\r\n"
+    assert oom_fixtures.console_part(console) == b"[    1.5] Mem-Info:\r\n[ 2.1] end\r\n"
+
+
+def test_only_the_records_since_the_failure_began():
+    records = b"6,1,999999,-;old\n SUBSYSTEM=x\n4,2,1000000,-,caller=T1;new\n DEVICE=y\n"
+    assert oom_fixtures.kmsg_part(records, 1.0) == b"4,2,1000000,-,caller=T1;new\n DEVICE=y\n"
+
+
+def test_the_table_keeps_what_it_had(tmp_path, monkeypatch):
+    monkeypatch.setattr(oom_fixtures, "FIXTURES", tmp_path)
+    monkeypatch.setattr(oom_fixtures, "INDEX", tmp_path / "index.yml")
+    for name in ("a.log", "b.log"):
+        (tmp_path / name).write_text("x", encoding="utf-8")
+    oom_fixtures.save({"a.log": {"file": "a.log", "told": 'said: "x" # y'}, "gone.log": {"file": "gone.log"}})
+    oom_fixtures.save({"b.log": {"file": "b.log"}})
+    assert oom_fixtures.rows() == {"a.log": {"file": "a.log", "told": 'said: "x" # y'}, "b.log": {"file": "b.log"}}
+    yaml = pytest.importorskip("yaml")
+    loaded = yaml.safe_load((tmp_path / "index.yml").read_text(encoding="utf-8"))
+    assert [row["file"] for row in loaded] == ["a.log", "b.log"]
+
+
+def test_nothing_happens_outside_the_lab():
+    command = [sys.executable, str(oom_fixtures.HERE / "induce.py"), "global_hog"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "no guest of the lab" in done.stderr
+    assert not done.stdout
