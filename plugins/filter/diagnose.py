@@ -19,7 +19,8 @@ short_description: Say what is wrong with a host's memory
 version_added: 0.1.0
 author: linux_memory.oom contributors (@linux-memory)
 description:
-  - Reads the facts of M(linux_memory.oom.memory_facts) and returns the causes that they support, the surest first.
+  - Reads the facts of M(linux_memory.oom.memory_facts) and the reports of M(linux_memory.oom.oom_report_info), and returns the
+    causes that they support, the surest first. Either of them may be empty.
   - A pure function of its input, so that it works as well on facts of last week or of an unpacked sosreport.
   - A cause is named only where it is large and where memory is short. A healthy host yields exactly one finding,
     V(none), with the headroom as its evidence.
@@ -32,7 +33,11 @@ options:
     required: true
   reports:
     description:
-      - OOM reports of the same host. The newest one of the whole host is read.
+      - The value of RV(linux_memory.oom.oom_report_info#module:reports) of the same host.
+      - The newest report of the OOM killer decides. The others tell whether a task grew from report to report, and how often
+        it happened. Where the facts of now do not fit, the evidence says so.
+      - A report outweighs facts that are in order, because they were read after it. A report of which lines are missing
+        (RV(linux_memory.oom.oom_report_info#module:reports[].truncated)) makes every finding less sure.
     type: list
     elements: dict
     default: []
@@ -41,6 +46,7 @@ options:
     type: dict
 seealso:
   - module: linux_memory.oom.memory_facts
+  - module: linux_memory.oom.oom_report_info
 """
 
 EXAMPLES = r"""
@@ -51,6 +57,14 @@ EXAMPLES = r"""
 - name: Say what is wrong
   ansible.builtin.debug:
     msg: "{{ (ansible_facts.linux_memory | linux_memory.oom.diagnose | first).summary }}"
+
+- name: Read the reports of the OOM killer
+  linux_memory.oom.oom_report_info:
+  register: oom
+
+- name: Say why it fired
+  ansible.builtin.debug:
+    msg: "{{ ({} | linux_memory.oom.diagnose(reports=oom.reports) | first).summary }}"
 
 - name: Show the hosts whose verdict is not "none"
   ansible.builtin.debug:

@@ -2,17 +2,27 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Reads one OOM report of oom_report_info, or the memory of a saved crash, into the same State as facts.
+"""Reads one OOM report of oom_report_info, or the report in a saved crash, into the same State as facts.
 
-Reports tell what their kernel printed, in bytes. They say nothing of rates, pressure, storage or limits in force.
+Reports tell what their kernel printed, in bytes. They say nothing of rates, pressure, storage or limits in force. A
+report of a cgroup has no counters of the host: the memory of its State is then that of the facts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import Memory, State, Swap, Task
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import (
+    Event,
+    Group,
+    Memory,
+    State,
+    Swap,
+    Task,
+    Zone,
+)
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import (
     at,
     mapping,
@@ -24,81 +34,375 @@ from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import (
 )
 
 _SOURCES = {
-    "anon": "OOM report, active_anon + inactive_anon + isolated_anon",
+    "total": "OOM report, pages RAM less pages reserved",
+    "available": "OOM report, free + active_file + inactive_file - dirty - writeback",
+    "anon": "OOM report, active_anon + inactive_anon + isolated_anon - shmem",
     "shmem": "OOM report, shmem",
-    "kernel": "OOM report, slab_unreclaimable",
+    "kernel": "OOM report, slab_unreclaimable + slab_reclaimable + kernel_stack",
     "slab_reclaimable": "OOM report, slab_reclaimable",
+    "slab_unreclaimable": "OOM report, slab_unreclaimable",
+    "kernel_stack": "OOM report, kernel_stack",
     "page_tables": "OOM report, pagetables + sec_pagetables",
     "mlocked": "OOM report, unevictable",
+    "huge_pool": "OOM report, hugepages_total x hugepages_size",
+    "huge_unused": "OOM report, hugepages_free x hugepages_size",
     "undrained": "OOM report, dirty + writeback + unstable",
     "file": "OOM report, active_file + inactive_file",
+    "unaccounted": "OOM report, RAM less everything that has a counter",
 }
+_SUMMED = "OOM report, the sum of its counters, for want of a line on RAM"
+_TABLED = "OOM report, the sum of its task table, for want of Mem-Info"
+
+# Global counters that do not overlap: what they do not own, nobody does.
+_OWNERS = (
+    *("active_anon", "inactive_anon", "isolated_anon", "active_file", "inactive_file", "isolated_file", "unevictable"),
+    *("active", "inactive", "slab", "slab_reclaimable", "slab_unreclaimable", "kernel_misc_reclaimable"),
+    *("pagetables", "sec_pagetables", "bounce", "free", "free_pcp"),
+)
+# Without these a sum of owners says nothing: (one of, ...) of the names that old and new kernels use.
+_NEEDED = (("free",), ("active_anon", "active"), ("inactive_anon", "inactive"), ("slab_unreclaimable", "slab"))
+
+_UNITS = (".service", ".scope", ".slice", ".mount", ".swap", ".socket")
+_HEXADECIMAL = 16
+# No machine has more nodes (Linux include/linux/numa.h, CONFIG_NODES_SHIFT of at most 10).
+_MOST_NODES = 1024
 
 
-def memory_of(report: Mapping[str, Any], known_total: float | None) -> Memory:
-    """Return the memory of a report. RAM is the report's own number of pages, else what the facts tell."""
+def _kernel_stacks(report: Mapping[str, Any]) -> float | None:
+    """Return the bytes of kernel stacks, which nodes or, before 4.8, zones count."""
+    for place in ("nodes", "zones"):
+        found = total(*(number(row.get("kernel_stack")) for row in rows(report.get(place))))
+        if found is not None:
+            return found
+    return None
+
+
+def _pools(report: Mapping[str, Any]) -> list[tuple[float, float, float]]:
+    """Return (bytes of a page, pages, free pages) of each pool of huge pages that is not empty."""
+    found = []
+    for row in rows(report.get("hugepages")):
+        each, pages, free = number(row.get("size")), number(row.get("total")), number(row.get("free"))
+        if each and pages:
+            found.append((each, pages, min(free or 0, pages)))
+    return found
+
+
+def _whole(get: Any, owned: float | None, facts: State, tasks: Sequence[Task]) -> tuple[float | None, str]:
+    """Return all RAM and where it is from: the report, the facts, the sum of the counters, or of the task table."""
+    ram = get("ram")
+    if ram:
+        return max(0, ram - (get("reserved") or 0)) or None, _SOURCES["total"]
+    if facts.memory.total:
+        return facts.memory.total, facts.memory.source("total")
+    if owned:
+        return owned, _SUMMED
+    return (total(*(task.size for task in tasks)), _TABLED) if tasks else (None, "")
+
+
+def memory_of(report: Mapping[str, Any], facts: State, tasks: Sequence[Task] = ()) -> Memory:
+    """Return the memory of a report by owner."""
     get = numbers(report.get("memory")).get
-    whole = next((value for value in (get("total"), get("ram"), get("present"), known_total) if value), None)
+    pools = _pools(report)
+    pool = total(*(each * pages for each, pages, _free in pools)) or 0
+    stacks = _kernel_stacks(report)
+    owned = total(*(get(name) for name in _OWNERS), stacks, pool or None)
+    whole, source = _whole(get, owned, facts, tasks)
+    if whole and pool > whole:
+        # The lines of another report: nothing can be said of the pools.
+        pools, pool = [], 0
+    shmem, lru = get("shmem"), total(get("active_anon"), get("inactive_anon"), get("isolated_anon"))
+    file, dirty, writeback = (
+        total(get("active_file"), get("inactive_file")),
+        get("dirty"),
+        total(get("writeback"), get("unstable")),
+    )
+    summable = all(any(get(name) is not None for name in names) for names in _NEEDED)
+    available = None
+    if get("free") is not None and whole:
+        clean = max(0, (file or 0) - (dirty or 0) - (writeback or 0))
+        available = min(whole, get("free") + clean)
     return Memory(
         total=whole,
         free=get("free"),
-        anon=total(get("active_anon"), get("inactive_anon"), get("isolated_anon")),
-        file=total(get("active_file"), get("inactive_file")),
-        shmem=get("shmem"),
+        available=available,
+        # Shared pages are on the lists of anonymous ones, too.
+        anon=None if lru is None else max(0, lru - (shmem or 0)),
+        file=file,
+        shmem=shmem,
         slab_reclaimable=get("slab_reclaimable"),
-        slab_unreclaimable=get("slab_unreclaimable"),
+        slab_unreclaimable=get("slab") if get("slab_unreclaimable") is None else get("slab_unreclaimable"),
+        slab_stuck=get("slab_reclaimable"),
+        kernel_stack=stacks,
         page_tables=total(get("pagetables"), get("sec_pagetables")),
         mlocked=get("unevictable"),
-        dirty=get("dirty"),
-        writeback=total(get("writeback"), get("unstable")),
-        sources=_SOURCES,
+        huge_pool=pool,
+        huge_unused=total(*(each * free for each, _pages, free in pools)) or 0,
+        # A number of pages to keep can only be told where there is one size.
+        huge_page=pools[0][0] if len({each for each, _pages, _free in pools}) == 1 else None,
+        huge_pages=total(*(pages for _each, pages, _free in pools)),
+        dirty=dirty,
+        writeback=writeback,
+        unaccounted=max(0, whole - owned) if get("ram") and whole and owned and summable else None,
+        sources={**_SOURCES, "total": source},
     )
 
 
+def _held(row: Mapping[str, Any]) -> float | None:
+    """Return what a task holds: anonymous and shared memory and swap, where the kernel tells them apart."""
+    private = total(number(row.get("rss_anon")), number(row.get("rss_shmem")))
+    if private is None:
+        private = total(number(row.get("anon_rss")), number(row.get("shmem_rss")))
+    if private is None:
+        private = number(row.get("rss"))
+    return total(private, number(row.get("swap")))
+
+
+def unit_of(path: Any) -> str | None:
+    """Return the systemd unit that a cgroup's path ends in, else None."""
+    name = (text(path) or "").rstrip("/").rpartition("/")[-1]
+    return name if name.endswith(_UNITS) else None
+
+
+def _task(row: Mapping[str, Any], unit: str | None = None) -> Task | None:
+    held, name, pid = _held(row), text(row.get("comm")), number(row.get("pid"))
+    if held is None or not name:
+        return None
+    return Task(name, held, pid=None if pid is None else int(pid), unit=unit)
+
+
 def tasks_of(report: Mapping[str, Any]) -> tuple[Task, ...]:
-    """Return the tasks of the report's table, largest first."""
+    """Return the tasks of the report's table, or those that were killed where there is none; largest first."""
+    unit, victim = unit_of(report.get("task_memcg")), number(at(report, "victim", "pid"))
+    listed = list(rows(report.get("tasks"))) or list(rows(report.get("victims")))
     found = []
-    for row in rows(report.get("tasks")):
-        held = total(number(row.get("rss")), number(row.get("swap")))
-        name = text(row.get("name")) or text(row.get("comm"))
-        pid = number(row.get("pid"))
-        if held is not None and name:
-            found.append(Task(name, held, pid=None if pid is None else int(pid)))
-    return tuple(sorted(found, key=lambda task: -task.size))
+    for row in listed:
+        killed = victim is not None and number(row.get("pid")) == victim
+        found.append(_task(row, unit if killed else None))
+    return tuple(sorted((task for task in found if task), key=lambda task: -task.size))
 
 
 def pools_of(tasks: Iterable[Task]) -> tuple[Task, ...]:
     """Return the tasks of one name taken together, largest first."""
-    sums: dict[str, tuple[float, int]] = {}
+    sums: dict[str, Task] = {}
     for task in tasks:
-        held, count = sums.get(task.name, (0, 0))
-        sums[task.name] = (held + task.size, count + 1)
-    found = [Task(name, held, count=count) for name, (held, count) in sums.items()]
-    return tuple(sorted(found, key=lambda task: -task.size))
+        old = sums.get(task.name, Task(task.name, 0, count=0))
+        sums[task.name] = Task(task.name, old.size + task.size, count=old.count + 1, unit=old.unit or task.unit)
+    return tuple(sorted(sums.values(), key=lambda task: -task.size))
 
 
-def state_of_report(report: Mapping[str, Any], facts: State) -> State:
-    """Return the state of the host when the report was printed; facts lend RAM and the cgroups' version only."""
-    tasks = tasks_of(report)
-    return State(
-        origin="report",
-        subject="At the time of the OOM report this host",
-        memory=memory_of(report, facts.memory.total),
-        swap=Swap(total=number(at(report, "swap", "total")), free=number(at(report, "swap", "free"))),
-        storage=facts.storage,
-        cgroup_version=facts.cgroup_version,
-        tasks=tasks,
-        pools=pools_of(tasks),
-        tasks_read=bool(tasks),
-        report=report,
+def group_of(report: Mapping[str, Any]) -> Group | None:
+    """Return the cgroup that met its limit, by any of the three ways in which kernels print its account."""
+    account = mapping(report.get("memcg"))
+    path = text(report.get("cgroup")) or text(account.get("path"))
+    if path is None and not account:
+        return None
+    stats = numbers(account.get("stats"))
+
+    def get(*names: str) -> float | None:
+        # On v1 total_NAME includes the cgroups below, which share the limit.
+        known = (stats.get(prefix + name) for name in names for prefix in ("total_", ""))
+        return next((value for value in known if value is not None), None)
+
+    shmem = get("shmem")
+    kernel = stats.get("kernel")
+    if kernel is None:
+        kernel = total(*(stats.get(name) for name in ("slab", "kernel_stack", "pagetables", "percpu", "sock")))
+    if kernel is None:
+        kernel = number(at(account, "kmem", "usage"))
+    return Group(
+        path=path or "/",
+        unit=unit_of(path),
+        current=number(account.get("usage")),
+        max=number(account.get("limit")),
+        swap=number(at(account, "swap", "usage")),
+        anon=get("anon", "rss"),
+        shmem=shmem,
+        kernel=kernel,
+        dirty=get("file_dirty", "dirty"),
+        writeback=get("file_writeback", "writeback"),
+        ooms=1,
     )
 
 
-def latest(reports: Iterable[Any], crash: Any) -> Mapping[str, Any] | None:
-    """Return the report that led to the crash, else the newest of the reports that hold a memory state."""
-    led_to_crash = at(crash, "report")
-    candidates = [led_to_crash] if isinstance(led_to_crash, Mapping) else []
-    if not candidates and mapping(at(crash, "memory")):
-        candidates = [mapping(crash)]
-    candidates = candidates or [report for report in rows(list(reports)) if mapping(report.get("memory"))]
-    return max(candidates, key=lambda report: number(report.get("time")) or 0, default=None)
+def _version(report: Mapping[str, Any], facts: State) -> str | None:
+    """Return the version of the cgroups: v1 accounts for memory and swap together, v2 for each."""
+    account = mapping(report.get("memcg"))
+    if mapping(account.get("memsw")):
+        return "v1"
+    return "v2" if mapping(account.get("swap")) else facts.cgroup_version
+
+
+def _nodes(*lists: Any) -> frozenset[int] | None:
+    """Return the nodes in the first list that names some, such as "0-1,3"; None for any node."""
+    for listed in lists:
+        found: set[int] = set()
+        for part in (text(listed) or "").split(","):
+            first, _dash, last = part.strip().partition("-")
+            start, end = number(first), number(last or first)
+            if start is not None and end is not None and int(start) <= int(end) < _MOST_NODES:
+                found.update(range(int(start), int(end) + 1))
+        if found:
+            return frozenset(found)
+    return None
+
+
+def zones_of(report: Mapping[str, Any]) -> tuple[Zone, ...]:
+    """Return the zones of which the report tells how much is free."""
+    found = []
+    for row in rows(report.get("zones")):
+        get, name = numbers(row).get, text(row.get("zone"))
+        if name is None or get("free") is None:
+            continue
+        reserves = row.get("lowmem_reserve")
+        known = [number(each) or 0 for each in reserves] if isinstance(reserves, (list, tuple)) else []
+        sized = ((number(each.get("size")), number(each.get("count"))) for each in rows(row.get("blocks")))
+        found.append(
+            Zone(
+                name=name,
+                node=None if get("node") is None else int(get("node")),
+                free=get("free"),
+                file=total(get("active_file"), get("inactive_file")) or 0,
+                low=get("low", get("min", 0)),
+                reserve=max(known, default=0),
+                free_cma=get("free_cma", 0),
+                blocks=tuple((size, count) for size, count in sized if size and count),
+            )
+        )
+    return tuple(found)
+
+
+def _integer(value: Any) -> int | None:
+    """Return a whole number from -1, which orders have that are none, else None."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        known = number(value)
+        return None if known is None else int(known)
+    return value if value >= -1 else None
+
+
+def _mask(value: Any) -> int | None:
+    """Return a gfp mask, which a report tells in hexadecimal."""
+    try:
+        return int(text(value) or "", _HEXADECIMAL)
+    except ValueError:
+        return None
+
+
+def event_of(report: Mapping[str, Any]) -> Event:
+    """Return what the report tells of the event itself."""
+    trigger = mapping(report.get("trigger"))
+    order = _integer(trigger.get("order"))
+    return Event(
+        kind=text(report.get("kind")) or "oom",
+        scope=text(report.get("scope")),
+        constraint=text(report.get("constraint")),
+        cgroup=text(report.get("cgroup")),
+        sysrq=report.get("sysrq") is True or order == -1,
+        order=order,
+        gfp=_mask(trigger.get("gfp_mask")),
+        whole=report.get("truncated") is not True,
+        outcome=text(report.get("outcome")),
+        trigger=text(trigger.get("comm")),
+        victim=_task(mapping(report.get("victim")), unit_of(report.get("task_memcg"))),
+        nodes=_nodes(report.get("nodemask"), report.get("mems_allowed")),
+        zones=zones_of(report),
+        page=number(report.get("page_size")),
+        wanted=number(report.get("bytes")),
+        when=text(report.get("time")) or text(report.get("time_text")),
+        host=text(report.get("host")),
+        counted=bool(mapping(report.get("memory")) or mapping(report.get("memcg"))),
+    )
+
+
+def _moment(report: Mapping[str, Any]) -> float | None:
+    """Return when a report was written, in seconds since 1970, or since boot where no more is known."""
+    epoch = number(report.get("epoch"))
+    return number(report.get("uptime")) if epoch is None else epoch
+
+
+def _place(report: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what makes two reports the same trouble: the kind, the scope and the cgroup, for the host the victim."""
+    scope, group = text(report.get("scope")), text(report.get("cgroup"))
+    who = None if scope == "cgroup" else text(at(report, "victim", "comm"))
+    return (text(report.get("kind")), scope, group, who)
+
+
+def _largest_over(reports: Sequence[Mapping[str, Any]], task: Task | None) -> tuple[tuple[float | None, float], ...]:
+    """Return when and how large a task was in each of the reports that list it."""
+    if task is None or task.pid is None:
+        return ()
+    found = []
+    for report in reports:
+        for row in rows(report.get("tasks")):
+            # The name last: it costs most to clean.
+            if number(row.get("pid")) == task.pid and text(row.get("comm")) == task.name and _held(row) is not None:
+                found.append((_moment(report), _held(row)))
+                break
+    return tuple(found)
+
+
+def joined(report: Mapping[str, Any], reports: Sequence[Mapping[str, Any]], tasks: Sequence[Task]) -> dict[str, Any]:
+    """Return what several reports tell together: repeats, period and growth of an Event. reports are oldest first."""
+    place = _place(report)
+    same = [each for each in reports if _place(each) == place]
+    times = [moment for moment in map(_moment, same) if moment is not None]
+    steps = len(times) - 1
+    return {
+        "repeats": max(1, len(same)),
+        "period": (max(times) - min(times)) / steps if steps > 0 else None,
+        "growth": _largest_over(reports, tasks[0] if tasks else None),
+    }
+
+
+def state_of_report(report: Mapping[str, Any], facts: State, reports: Sequence[Mapping[str, Any]] = ()) -> State:
+    """Return the state of the host, or of the cgroup, when the report was printed.
+
+    facts lend what a report does not tell: RAM, the cgroups' version, the tmpfs mounts. reports are all of the host,
+    oldest first, this one included.
+    """
+    tasks = tasks_of(report)
+    event = replace(event_of(report), **joined(report, reports, tasks))
+    state = State(
+        origin="report",
+        container=facts.container,
+        storage=replace(facts.storage, faults=(), suspicions=()),
+        cgroup_version=_version(report, facts),
+        tasks=tasks,
+        pools=pools_of(tasks),
+        tasks_read=any(rows(report.get("tasks"))),
+        overcommit=facts.overcommit,
+        lru_gen=facts.lru_gen,
+        event=event,
+    )
+    if event.kind != "oom" and not event.counted:
+        return replace(state, subject=facts.subject, memory=facts.memory, swap=facts.swap)
+    if event.scope == "cgroup":
+        group = group_of(report)
+        groups = (group,) if group else ()
+        return replace(state, subject=facts.subject, memory=facts.memory, writeback=facts.writeback, groups=groups)
+    return replace(
+        state,
+        subject="At the time of the OOM report this host",
+        memory=memory_of(report, facts, tasks),
+        swap=Swap(total=number(at(report, "swap", "total")), free=number(at(report, "swap", "free"))),
+    )
+
+
+def in_order(reports: Iterable[Any]) -> list[Mapping[str, Any]]:
+    """Return the reports, oldest first: by their time, or as they are listed where one lacks it."""
+    found = list(rows(list(reports)))
+    if all(number(report.get("epoch")) is not None for report in found):
+        found.sort(key=lambda report: number(report.get("epoch")) or 0)
+    return found
+
+
+def latest(reports: Sequence[Mapping[str, Any]], kind: str) -> Mapping[str, Any] | None:
+    """Return the newest report of a kind. reports are oldest first."""
+    return next((each for each in reversed(reports) if (text(each.get("kind")) or "oom") == kind), None)
+
+
+def of_crash(crash: Any) -> Mapping[str, Any] | None:
+    """Return the report that led to a crash, or the crash itself where it tells of memory."""
+    led_to = at(crash, "report")
+    if isinstance(led_to, Mapping):
+        return led_to
+    return mapping(crash) if mapping(at(crash, "memory")) else None

@@ -11,7 +11,7 @@ from enum import IntEnum, auto
 from typing import Any
 
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.evidence import item
-from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import State
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import Event, State
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import level, limit
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import ratio
 
@@ -54,15 +54,41 @@ def _available_is_trusted(state: State) -> bool:
     return not state.storage.zfs
 
 
+def is_of_host(event: Event) -> bool:
+    """Return whether a report is of memory that the whole host ran out of, as far as it tells."""
+    return event.scope in (None, "global") and event.kind in ("oom", "allocation_failure")
+
+
+def left_share(state: State) -> float | None:
+    """Return the share of usable memory that is available; in a report, that was free or clean page cache."""
+    return ratio(state.memory.available, state.memory.usable)
+
+
+def _in_report(state: State) -> Level:
+    """Return how short memory of the host was by a report.
+
+    A report of the whole host is a shortage by itself, except where much was left: then the request could not use it.
+    A kill by hand, or for a cgroup or a node, says nothing by itself, and an allocation that failed killed nobody.
+    """
+    event, left = state.event, left_share(state)
+    if event is None or event.scope == "cgroup" or event.kind != "oom":
+        return Level.UNKNOWN
+    if left is not None and left >= limit("available_roomy"):
+        return Level.FINE
+    if is_of_host(event) and not event.sysrq:
+        return Level.CRITICAL
+    return Level.SHORT if is_low(state.memory.available, state.memory.usable) else Level.FINE
+
+
 def judge(state: State) -> Shortage:
     """Return how short memory is.
 
-    An OOM report of the host is a shortage by itself. In facts, little available memory counts, unless pressure is
+    In a report, see _in_report. In facts, little available memory counts, unless pressure is
     measured and quiet; pressure counts, unless so much is available that it must come from a cgroup's own limit.
     """
     evidence = tuple(_evidence(state))
     if state.origin == "report":
-        return Shortage(Level.CRITICAL, evidence)
+        return Shortage(_in_report(state), evidence)
     memory = state.memory
     share = ratio(memory.available, memory.usable)
     some, full = state.pressure.some, state.pressure.full
@@ -93,11 +119,12 @@ def _evidence(state: State):
         share = ratio(memory.available, memory.usable)
         if share is not None:
             yield item("share of usable memory that is available", share, "share", source, "available_low")
+    swaps = state.where("/proc/meminfo SwapTotal, SwapFree", "Total swap, Free swap")
     if swap.total:
         if swap.used is not None:
-            yield item("swap used", swap.used_share, "share", "/proc/meminfo SwapTotal, SwapFree", "swap_full")
+            yield item("swap used", swap.used_share, "share", swaps, "swap_full")
     elif swap.total is not None:
-        yield item("swap", 0, "bytes", "/proc/meminfo SwapTotal")
+        yield item("swap", 0, "bytes", swaps)
     for name, value in (("some", state.pressure.some), ("full", state.pressure.full)):
         if value is not None:
             said = "time in which a task waited for memory" if name == "some" else "time in which no task could run"

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -19,7 +18,8 @@ class Memory:
     """RAM by owner. The owners do not overlap, except that mlocked pages are anonymous or file pages too.
 
     total is all RAM, usable is total less the huge page pool, which ordinary memory never gets. file is page cache
-    without shared memory. unaccounted is the RAM that no counter owns. sources says where each value was read.
+    without shared memory. slab_stuck is reclaimable slab that was not reclaimed although memory ran out. unaccounted is
+    the RAM that no counter owns. sources says where each value was read.
     """
 
     total: float | None = None
@@ -30,6 +30,7 @@ class Memory:
     shmem: float | None = None
     slab_reclaimable: float | None = None
     slab_unreclaimable: float | None = None
+    slab_stuck: float | None = None
     kernel_stack: float | None = None
     vmalloc: float | None = None
     percpu: float | None = None
@@ -64,11 +65,12 @@ class Memory:
 
     @property
     def kernel(self) -> float | None:
-        """Return unreclaimable slab, per-cpu data, and the larger of vmalloc and kernel stacks (most stacks are
-        vmalloc areas, so that their sum would count them twice)."""
+        """Return slab that cannot be or was not reclaimed, per-cpu data, and the larger of vmalloc and kernel stacks
+        (most stacks are vmalloc areas, so that their sum would count them twice)."""
         if self.slab_unreclaimable is None:
             return None
-        return self.slab_unreclaimable + (self.percpu or 0) + max(self.vmalloc or 0, self.kernel_stack or 0)
+        slab = self.slab_unreclaimable + (self.slab_stuck or 0)
+        return slab + (self.percpu or 0) + max(self.vmalloc or 0, self.kernel_stack or 0)
 
     def source(self, name: str) -> str:
         """Return where the value of that name was read."""
@@ -206,6 +208,53 @@ class Overcommit:
 
 
 @dataclass(frozen=True)
+class Zone:
+    """One zone of a report. reserve is what it keeps from requests that may use a higher zone (the largest value)."""
+
+    name: str
+    node: int | None = None
+    free: float = 0
+    file: float = 0
+    low: float = 0
+    reserve: float = 0
+    free_cma: float = 0
+    # (bytes of a free block, how many)
+    blocks: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a report tells of the event itself. growth: (epoch or None, bytes) of the largest task, report by report.
+
+    kind, scope, constraint and outcome are those of oom_report_info; whole is False for a truncated report; nodes are
+    those that the request might use, None for any; repeats are the reports of the same kind and place, this included,
+    and period the seconds between them.
+    """
+
+    kind: str = "oom"
+    scope: str | None = None
+    constraint: str | None = None
+    cgroup: str | None = None
+    sysrq: bool = False
+    order: int | None = None
+    gfp: int | None = None
+    whole: bool = True
+    outcome: str | None = None
+    trigger: str | None = None
+    victim: Task | None = None
+    nodes: frozenset[int] | None = None
+    zones: tuple[Zone, ...] = ()
+    page: float | None = None
+    wanted: float | None = None
+    when: str | None = None
+    host: str | None = None
+    counted: bool = False
+    repeats: int = 1
+    period: float | None = None
+    growth: tuple[tuple[float | None, float], ...] = ()
+
+
+@dataclass(frozen=True)
 class State:
     """One moment of one host. origin is "facts" or "report"; subject is how a sentence begins to speak of it."""
 
@@ -229,4 +278,8 @@ class State:
     kills_since_boot: float | None = None
     lru_gen: bool | None = None
     unavailable: Mapping[str, str] = field(default_factory=dict)
-    report: Mapping[str, Any] | None = None
+    event: Event | None = None
+
+    def where(self, in_facts: str, in_report: str) -> str:
+        """Return the source of a value: a kernel file for facts, a part of the report for a report."""
+        return f"OOM report, {in_report}" if self.origin == "report" else in_facts

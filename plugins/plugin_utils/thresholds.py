@@ -205,6 +205,37 @@ THRESHOLDS = {
         "a flush of a slow device's cache takes seconds; a device that finishes nothing for longer hangs",
         "Linux Documentation/block/stat.rst",
     ),
+    # Reports
+    "free_elsewhere": Threshold(
+        0.10,
+        "share",
+        "as much as available_low, free and yet not for the request: with it the host would not have been short",
+        "earlyoom(1), -m: default 10 %; Linux mm/page_alloc.c zone_watermark_ok, mm/oom_kill.c constrained_alloc",
+    ),
+    "cut_report": Threshold(
+        0.85,
+        "share",
+        "of the confidence in a report that is whole: the line that says otherwise may be among those that are lost",
+        "as much as one step from certain to strong in this table",
+    ),
+    "growth_reports": Threshold(
+        3,
+        "count",
+        "two sizes are a difference, three that rise are a direction",
+        "arithmetic: a chance order of three rises once in six times",
+    ),
+    "growth_factor": Threshold(
+        1.10,
+        "count",
+        "a tenth more over the reports: as much as available_low, the room that a host needs",
+        "earlyoom(1), -m: default 10 %; " + _ARTICLE + ", 2",
+    ),
+    "ram_differs": Threshold(
+        0.05,
+        "share",
+        "what a kernel keeps for itself differs by a few percent between releases; more is another amount of RAM",
+        "Linux mm/show_mem.c: pages RAM, reserved; /proc/meminfo MemTotal",
+    ),
     # Cgroups
     "cgroup_near": Threshold(
         0.95,

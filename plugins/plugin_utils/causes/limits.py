@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.evidence import finding, item
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.human import size
-from ansible_collections.linux_memory.oom.plugins.plugin_utils.shortage import Level, Shortage
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.shortage import Level, Shortage, is_of_host
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import Group, State
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import level, limit
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import KIB, PERCENT, percent, ratio
@@ -20,6 +20,8 @@ Finding = dict[str, Any]
 
 # vm.overcommit_memory: refuse what exceeds CommitLimit (Documentation/mm/overcommit-accounting.rst).
 STRICT = 2
+# The kernel's names for a kill at a cgroup's own limit: 5.2 printed the first for it.
+OWN_LIMIT = ("CONSTRAINT_NONE", "CONSTRAINT_MEMCG")
 # Evidence is for a person: of many cgroups at their limits the first few are shown.
 SHOWN = 3
 
@@ -75,10 +77,26 @@ def _is_full(group: Group) -> bool:
     return near and (stalled if group.pressure.some is not None else held)
 
 
+def _has_limit(group: Group, state: State) -> bool:
+    """Return whether a limit is known to be there: its value, or that a report names it as the reason."""
+    return bool(group.max) or (state.event is not None and state.event.constraint in (None, *OWN_LIMIT))
+
+
+def _fill(group: Group) -> float:
+    """Return the largest share of the limit that one kind of memory other than a program's own has."""
+    kinds = (group.undrained, group.shmem, group.kernel)
+    return max(ratio(amount, group.max) or 0 for amount in kinds)
+
+
 def _weight(group: Group, state: State) -> tuple[float, float]:
     """Return how sure it is that this cgroup met its limit, and how often, to sort by."""
     times = group.ooms or group.kills or 0
     near = (ratio(group.current, group.max) or 0) >= limit("cgroup_near")
+    if state.event is not None:
+        if not _has_limit(group, state):
+            return (0, times)
+        # What fills the limit says more than that it was met.
+        return (level("likely") if _fill(group) >= limit("owner_share") else level("strong"), times)
     if group.max and _was_killed_at_limit(group, state):
         return (level("strong") if near else level("likely"), times)
     if (group.max and _is_full(group)) or _is_throttled_for_ever(group):
@@ -96,7 +114,31 @@ def _deepest(groups: list[Group]) -> list[Group]:
     ]
 
 
-def _group_evidence(group: Group) -> list[Finding | None]:
+def _reported_evidence(group: Group, state: State) -> list[Finding | None]:
+    """Return what a report tells of the cgroup whose limit was met."""
+    event, source = state.event, f"OOM report, account of {group.path}"
+    parts = (
+        (f"memory of {group.name}", group.current, group.max),
+        ("its limit", group.max, None),
+        ("its anonymous memory", group.anon, None),
+        ("its shared memory", group.shmem, None),
+        ("its kernel memory", group.kernel, None),
+        ("its dirty pages and writeback", group.undrained, None),
+        ("its swap", group.swap, None),
+    )
+    pieces = [item(what, value, "bytes", source, bound) for what, value, bound in parts if value is not None]
+    largest, table = state.tasks[:1], "OOM report, task table"
+    pieces += [item(f"its largest task, {task.name}", task.size, "bytes", table) for task in largest]
+    if event.repeats > 1:
+        pieces.append(item("reports of this cgroup", event.repeats, "count", "OOM reports", 1))
+    if event.period:
+        pieces.append(item("time between them", event.period, "seconds", "OOM reports"))
+    return pieces
+
+
+def _group_evidence(group: Group, state: State) -> list[Finding | None]:
+    if state.event is not None:
+        return _reported_evidence(group, state)
     where = f"of {group.path}"
     pressure = group.pressure.some
     times = group.ooms if group.ooms is not None else group.kills
@@ -117,6 +159,9 @@ def _group_evidence(group: Group) -> list[Finding | None]:
 def _cgroup_summary(group: Group, others: int, state: State, shortage: Shortage) -> str:
     more = f" (and {others} more)" if others else ""
     ceiling = f" of {size(group.max)}" if group.max else ""
+    if state.event is not None:
+        often = f" {state.event.repeats} times in these reports" if state.event.repeats > 1 else ""
+        return f"{group.name} met its own memory limit{ceiling}{often}, and the kernel killed within it."
     if _is_throttled_for_ever(group) and not group.ooms:
         what = f"{group.name}{more} is above MemoryHigh ({size(group.high)}) and throttled almost to a stop"
     elif _was_killed_at_limit(group, state):
@@ -128,8 +173,26 @@ def _cgroup_summary(group: Group, others: int, state: State, shortage: Shortage)
     return f"{what}, while {state.subject[:1].lower()}{state.subject[1:]} has {size(state.memory.available)} available."
 
 
+def _limit_in_fault(state: State, shortage: Shortage) -> Finding | None:
+    """A kill without a request (gfp_mask=0x0) comes from a page fault that failed, most often at a cgroup's limit
+    (Linux mm/oom_kill.c pagefault_out_of_memory); it counts where the host had memory."""
+    if state.event.sysrq or shortage.suffers or state.memory.available is None:
+        return None
+    return finding(
+        "cgroup_limit",
+        level("possible"),
+        f"A page fault failed and the kernel killed although {size(state.memory.available)} of the host was available: "
+        "most likely a cgroup of the task that asked was at its limit.",
+        [item("gfp_mask of the request", "0x0, which a failed page fault has", "text", "OOM report, its first line")]
+        + list(shortage.evidence),
+        machine_only=True,
+    )
+
+
 def cgroup_limit(state: State, shortage: Shortage) -> Finding | None:
     """A unit or container met its own limit."""
+    if state.event is not None and state.event.gfp == 0 and is_of_host(state.event):
+        return _limit_in_fault(state, shortage)
     weights = {group.path: _weight(group, state) for group in state.groups}
     met = _deepest([group for group in state.groups if weights[group.path][0]])
     if not met:
@@ -148,7 +211,7 @@ def cgroup_limit(state: State, shortage: Shortage) -> Finding | None:
         "cgroup_limit",
         weights[group.path][0],
         _cgroup_summary(group, len(met) - 1, state, shortage),
-        [piece for each in met[:SHOWN] for piece in _group_evidence(each)] + list(shortage.evidence),
+        [piece for each in met[:SHOWN] for piece in _group_evidence(each, state)] + list(shortage.evidence),
         settings=unit_limits(group.unit, raised) if raised is not None else {},
         advice=advice,
         machine_only=group.unit is None,
@@ -171,9 +234,43 @@ def accounting_settings(state: State) -> dict[str, Any]:
     return {"overcommit_limit_ratio": min(PERCENT, math.ceil(needed / usable * PERCENT))}
 
 
+def _refusal(state: State) -> Finding | None:
+    """A refusal in the log. Mode 2 refuses at its limit, other modes only what RAM and swap could never hold."""
+    event, over = state.event, state.overcommit
+    if event.kind != "overcommit_refusal":
+        return None
+    asked = "memory" if event.wanted is None else size(event.wanted)
+    known = over.committed is not None and over.limit is not None
+    strict = over.mode == STRICT
+    said = f"The kernel refused {event.trigger or 'a program'} {asked}"
+    often = f", one of {event.repeats} refusals in these reports" if event.repeats > 1 else ""
+    pieces = []
+    if event.wanted is not None:
+        pieces.append(item("asked for and refused", event.wanted, "bytes", "kernel log, __vm_enough_memory"))
+    if known:
+        source = "/proc/meminfo Committed_AS, CommitLimit"
+        pieces.append(item("promised memory now", over.committed, "bytes", source, over.limit))
+    if over.mode is not None:
+        pieces.append(item("vm.overcommit_memory now", over.mode, "count", "/proc/sys/vm/overcommit_memory"))
+    other = over.mode is not None and not strict
+    return finding(
+        "overcommit_limit",
+        level("possible") if other else level("strong"),
+        f"{said}: more than may be promised{often}. Nothing was killed.",
+        pieces,
+        settings=accounting_settings(state) if strict and known else {},
+        advice="This host does not account strictly now: only a request that RAM and swap can never hold is refused."
+        if other
+        else None,
+        machine_only=state.container is not None or other,
+    )
+
+
 def overcommit_limit(state: State, shortage: Shortage) -> Finding | None:
     """Strict accounting that refuses, or is about to refuse, what programs ask for."""
     over = state.overcommit
+    if state.event is not None:
+        return _refusal(state)
     used = ratio(over.committed, over.limit)
     if over.mode != STRICT or used is None or used < limit("overcommit_used"):
         return None

@@ -12,13 +12,33 @@ from ansible_collections.linux_memory.oom.plugins.plugin_utils.evidence import f
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.human import size
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.shortage import Shortage, confidence, dominance
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import State
-from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import limit
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import level, limit
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import percent, ratio
 
 Finding = dict[str, Any]
 
 # Evidence is for a person: of many tmpfs mounts the largest few are shown.
 SHOWN = 3
+
+
+def _group_owner(state: State, cause: str, name: str, said: str) -> Finding | None:
+    """Return a finding where one kind of memory has most of a cgroup's limit that a report says was met."""
+    for group in state.groups if state.event is not None else ():
+        amount = getattr(group, name)
+        share = ratio(amount, group.max)
+        if share is not None and share >= limit("owner_share"):
+            source = f"OOM report, account of {group.path}"
+            return finding(
+                cause,
+                level("strong"),
+                f"{group.name} met its own memory limit ({size(group.max)}), and {size(amount)} ({percent(share)}) of "
+                f"that {said}.",
+                [
+                    item(f"{cause.replace('_', ' ')} of {group.name}", amount, "bytes", source, group.max),
+                    item("share of its limit", share, "share", source, "owner_share"),
+                ],
+            )
+    return None
 
 
 def _share(state: State, amount: float | None) -> float | None:
@@ -50,15 +70,18 @@ def _owner(
 def kernel_memory(state: State, shortage: Shortage) -> Finding | None:
     """Slab that cannot be reclaimed, kernel stacks, vmalloc and per-cpu data."""
     said = "is held by the kernel itself and cannot be reclaimed"
+    if state.groups and state.event is not None:
+        return _group_owner(state, "kernel_memory", "kernel", said)
     found = _owner(state, shortage, "kernel_memory", "kernel", "kernel_share", said)
     if found:
-        memory = state.memory
+        memory, reclaimable = state.memory, state.memory.source("slab_reclaimable")
         parts = (
-            ("of it unreclaimable slab", memory.slab_unreclaimable, "/proc/meminfo SUnreclaim"),
-            ("of it vmalloc areas", memory.vmalloc, "/proc/meminfo VmallocUsed"),
-            ("of it kernel stacks", memory.kernel_stack, "/proc/meminfo KernelStack"),
-            ("of it per-cpu data", memory.percpu, "/proc/meminfo Percpu"),
-            ("reclaimable slab, not counted here", memory.slab_reclaimable, "/proc/meminfo SReclaimable"),
+            ("of it unreclaimable slab", memory.slab_unreclaimable, memory.source("slab_unreclaimable")),
+            ("of it vmalloc areas", memory.vmalloc, memory.source("vmalloc")),
+            ("of it kernel stacks", memory.kernel_stack, memory.source("kernel_stack")),
+            ("of it per-cpu data", memory.percpu, memory.source("percpu")),
+            ("reclaimable slab, not counted here", None if memory.slab_stuck else memory.slab_reclaimable, reclaimable),
+            ("of it slab that could have been reclaimed and was not", memory.slab_stuck, reclaimable),
         )
         found["evidence"] += [item(what, value, "bytes", source) for what, value, source in parts if value is not None]
     return found
@@ -67,6 +90,8 @@ def kernel_memory(state: State, shortage: Shortage) -> Finding | None:
 def shared_memory(state: State, shortage: Shortage) -> Finding | None:
     """tmpfs and shared segments; a kill does not give them back."""
     said = "is shared memory or files in tmpfs, which no kill frees"
+    if state.groups and state.event is not None:
+        return _group_owner(state, "shared_memory", "shmem", said)
     found = _owner(state, shortage, "shared_memory", "shmem", "shmem_share", said)
     if found:
         for mount, used, size_limit in state.storage.tmpfs[:SHOWN]:
@@ -99,7 +124,8 @@ def hugepages_reserved(state: State, shortage: Shortage) -> Finding | None:
         found = _owner(state, shortage, "hugepages_reserved", "huge_unused", "hugepages_unused", said, fewer)
         if found:
             # Nothing else can be said for pages that nobody uses, however small their part of what is held.
-            found["confidence"] = round(max(found["confidence"], confidence(1, "possible", "likely")), 2)
+            most = unused >= limit("owner_share")
+            found["confidence"] = max(found["confidence"], level("certain") if most else level("likely"))
         return found
     said = "is the huge page pool and what is left for all else does not suffice"
     return _owner(state, shortage, "hugepages_reserved", "huge_pool", "hugepages_pool", said)

@@ -119,7 +119,14 @@ def runaway_process(state: State, shortage: Shortage) -> Finding | None:
         amount = _bounded(state, task.size)
         settings, advice = _bounding(state, task.unit, amount)
         process = f"{task.name}{'' if task.pid is None else f' (PID {task.pid})'}"
-        pieces = [item(f"resident and swapped memory of {process}", amount, "bytes", f"/proc/{task.pid}/status")]
+        pieces = [
+            item(
+                f"resident and swapped memory of {process}",
+                amount,
+                "bytes",
+                state.where(f"/proc/{task.pid}/status", "task table"),
+            )
+        ]
         said = f"The process {process}{_in_unit(task)} holds"
         return _most(state, shortage, "runaway_process", said, amount, pieces, settings, advice)
     if too_many_workers(state, shortage):
@@ -147,8 +154,19 @@ def too_many_workers(state: State, shortage: Shortage) -> Finding | None:
     fewer = None if ceiling is None else max(1, math.floor(pool.count * min(1, ceiling / amount)))
     advice = None if fewer is None else f"At their present size {fewer} of these {pool.count} workers fit."
     pieces = [
-        item(f"resident and swapped memory of all {pool.name}", amount, "bytes", "/proc/PID/status"),
-        item(f"processes named {pool.name}", pool.count, "count", "/proc/PID/comm", "many_workers"),
+        item(
+            f"resident and swapped memory of all {pool.name}",
+            amount,
+            "bytes",
+            state.where("/proc/PID/status", "task table"),
+        ),
+        item(
+            f"processes named {pool.name}",
+            pool.count,
+            "count",
+            state.where("/proc/PID/comm", "task table"),
+            "many_workers",
+        ),
     ]
     said = f"{pool.count} processes named {pool.name}{_in_unit(pool)} together hold"
     both = " ".join(filter(None, (advice, limited))) or None
@@ -179,9 +197,43 @@ def growth_settings(state: State) -> dict[str, Any]:
     return settings
 
 
+def _growth_in_reports(state: State, shortage: Shortage) -> Finding | None:
+    """The largest task of the newest report was in the ones before it, and smaller each time."""
+    growth = state.event.growth
+    sizes = [held for _moment, held in growth]
+    if len(growth) < limit("growth_reports") or sizes != sorted(sizes) or not shortage.suffers:
+        return None
+    factor = ratio(sizes[-1], sizes[0])
+    if factor is None or factor < limit("growth_factor"):
+        return None
+    task = state.tasks[0]
+    seconds = None if growth[0][0] is None or growth[-1][0] is None else growth[-1][0] - growth[0][0]
+    name = f"{task.name} (PID {task.pid})"
+    settings: dict[str, Any] = {"swap_tuning_swappiness": SWAPPINESS}
+    if task.unit:
+        settings["swap_tuning_restart_units"] = [task.unit]
+    over = f" in {duration(seconds)}" if seconds else ""
+    pieces = [
+        item(f"memory of {name} in the first of the reports", sizes[0], "bytes", "OOM reports, task tables"),
+        item(f"memory of {name} in the newest", sizes[-1], "bytes", "OOM reports, task tables"),
+        item("reports that list it", len(growth), "count", "OOM reports, task tables", "growth_reports"),
+        item("growth over them, as a factor", factor, "count", "computed", "growth_factor"),
+    ]
+    return finding(
+        "anonymous_growth",
+        level("certain") if _owns_most(state, task.size) else level("likely"),
+        f"{name}{_in_unit(task)} grew from {size(sizes[0])} to {size(sizes[-1])} over {len(growth)} reports{over}.",
+        [*pieces, *shortage.evidence],
+        settings=settings,
+        machine_only=state.container is not None,
+    )
+
+
 def anonymous_growth(state: State, shortage: Shortage) -> Finding | None:
     """Swap fills while we look: seen only with a sample, and only once a good part of it is used."""
     swap = state.swap
+    if state.event is not None:
+        return _growth_in_reports(state, shortage)
     if not swap.growth or swap.seconds_until_full is None or swap.used_share is None:
         return None
     roomy = (ratio(state.memory.available, state.memory.usable) or 0) >= limit("available_roomy")
@@ -228,11 +280,11 @@ def _is_spread(state: State) -> bool | None:
     programs, whole = _programs(state), _whole(state)
     if programs is None or not whole or programs / whole < limit("spread_share"):
         return False
-    if not state.tasks and not _leaf_units(state):
-        return None
     largest = [state.tasks[0].size] if state.tasks else []
     largest += [pool.size for pool in state.pools[:1]] + [held for _group, held in _leaf_units(state)[:1]]
-    return not any(_owns_most(state, amount) for amount in largest)
+    if any(_owns_most(state, amount) for amount in largest):
+        return False
+    return True if (state.tasks and state.tasks_read) or _leaf_units(state) else None
 
 
 def _undersized_evidence(state: State, shortage: Shortage) -> list[Finding]:
@@ -271,13 +323,16 @@ def undersized_memory(state: State, shortage: Shortage) -> Finding | None:
         if spread is False:
             return None
         low, high = ("weak", "possible") if spread is None else ("possible", "even")
+        if spread is None and (swap.used_share or 0) >= limit("swap_full"):
+            # Who holds it is not known, that swap is full is.
+            high = low
         sure = confidence(dominance(state, _programs(state) or 0), low, high)
         said = f"{state.subject} is short of memory and no single program is the reason"
     demand = total(memory.held, swap.used)
     amount = "" if demand is None else f"; they hold {size(demand)} of {size(memory.usable)} of memory, swap included"
     pieces = _undersized_evidence(state, shortage)
     if demand is not None:
-        source = "MemTotal - MemAvailable + used swap"
+        source = state.where("MemTotal - MemAvailable + used swap", "RAM less what was available, and used swap")
         pieces.append(item("memory and swap in use", demand, "bytes", source, memory.usable))
     return finding("undersized_memory", sure, said + amount + ".", pieces)
 
@@ -292,14 +347,17 @@ def swap_exhausted(state: State, shortage: Shortage) -> Finding | None:
         # As much again, at most RAM: more would only make the thrashing longer (swap buys time, it adds no memory).
         settings = {"swap_tuning_size": int(min(swap.total, memory.total))}
     low = is_low(memory.available, memory.usable)
+    source = state.where("/proc/meminfo SwapTotal, SwapFree", "Total swap, Free swap")
     left = f" and {size(memory.available)} of memory is available" if low else " and programs wait for memory"
+    if state.event is not None:
+        left = " and the kernel found nothing else to free"
     return finding(
         "swap_exhausted",
         level("possible"),
         f"Swap is full ({size(swap.used)} of {size(swap.total)}){left}.",
         [
-            item("swap used", swap.used, "bytes", "/proc/meminfo SwapTotal - SwapFree"),
-            item("share of swap that is used", swap.used_share, "share", "/proc/meminfo", "swap_full"),
+            item("swap used", swap.used, "bytes", source),
+            item("share of swap that is used", swap.used_share, "share", source, "swap_full"),
             *shortage.evidence,
         ],
         settings=settings,

@@ -127,15 +127,16 @@ def _group_dirty(state: State) -> Finding | None:
     group = max(filled, key=lambda each: each.undrained / each.max)
     share = min(1.0, group.undrained / group.max)
     settings = throttle_settings(state)
+    stat, events = state.where("memory.stat", "account"), state.where("memory.events", "account")
     reason = "cgroup v1 has no dirty limit of its own per cgroup. " if state.cgroup_version == "v1" else ""
     return finding(
         "dirty_pages",
         level("strong"),
         f"{percent(share)} of the limit of {group.name} ({size(group.max)}) is dirty pages that wait for storage.",
         [
-            item(f"dirty and writeback of {group.name}", group.undrained, "bytes", f"memory.stat of {group.path}"),
-            item("share of its limit", share, "share", f"memory.stat, memory.max of {group.path}", "cgroup_dirty"),
-            item("times it met its limit", group.ooms or group.kills or 0, "count", f"memory.events of {group.path}"),
+            item(f"dirty and writeback of {group.name}", group.undrained, "bytes", f"{stat} of {group.path}"),
+            item("share of its limit", share, "share", f"{stat} and limit of {group.path}", "cgroup_dirty"),
+            item("times it met its limit", group.ooms or group.kills or 0, "count", f"{events} of {group.path}"),
         ],
         settings=settings,
         advice=reason + (_arithmetic(state, settings) or ""),

@@ -1,0 +1,340 @@
+# Copyright (c) 2026, linux_memory.oom contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What reports of the OOM killer are diagnosed as: induced by the lab, written, joined, damaged."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import oom_texts
+import pytest
+from diagnose_hosts import host, meminfo
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_diagnose_contract import JUNK, assert_well_formed, paths
+
+from ansible_collections.linux_memory.oom.plugins.module_utils import oom_report, oom_report_scan
+from ansible_collections.linux_memory.oom.plugins.plugin_utils import from_report
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.diagnosis import diagnose
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import State
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import level, limit
+
+FIXTURES = Path(__file__).resolve().parent / "fixtures" / "oom"
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+def parsed(data: bytes) -> list[dict]:
+    """Return the reports in a log, oldest first."""
+    return list(oom_report_scan.scan([data], oom_report.Assembler(1.75e9, "x")))
+
+
+def induced() -> list[dict]:
+    """Return the rows of the lab's table, each JSON after a dash, that have their log."""
+    table = FIXTURES / "index.yml"
+    lines = table.read_text(encoding="utf-8").splitlines() if table.exists() else []
+    found = [json.loads(line[2:]) for line in lines if line.startswith("- ")]
+    return [row for row in found if (FIXTURES / row["file"]).exists()]
+
+
+@pytest.mark.parametrize("row", induced(), ids=lambda row: row["file"])
+def test_what_was_induced_is_what_is_found(row):
+    found = diagnose({}, parsed((FIXTURES / row["file"]).read_bytes()))
+    assert_well_formed(found)
+    assert found[0]["cause"] in row["accepted"], [(each["cause"], each["confidence"]) for each in found]
+
+
+# Reports whose numbers add up: a host of 8 GiB, of which 200 MiB are free in the end.
+
+TOTAL = 8 * GIB
+TASK = {"pid": 900, "comm": "app", "uid": 1, "rss": 100 * MIB, "swap": 0}
+
+
+def zone(name="Normal", node=0, free=200 * MIB, **more):
+    """Return one zone, of which everything is at its low watermark."""
+    return {"node": node, "zone": name, "free": free, "min": free, "low": free, "lowmem_reserve": [0, 0], **more}
+
+
+def report(memory=None, tasks=None, **more):
+    """Return a report in which what is given holds memory; what remains is anonymous memory of small programs."""
+    given = {"free": 200 * MIB, "active_file": 5 * MIB, "inactive_file": 5 * MIB, "dirty": 0, "writeback": 0}
+    given.update({"shmem": 0, "slab_reclaimable": 20 * MIB, "slab_unreclaimable": 30 * MIB, "pagetables": 10 * MIB})
+    given.update({"unevictable": 0, "inactive_anon": 0, **(memory or {})})
+    apart = sum(value for name, value in given.items() if name not in ("dirty", "writeback", "shmem", "active_anon"))
+    given.setdefault("active_anon", max(0, TOTAL - apart))
+    programs = [dict(TASK, pid=number, comm=f"app{number}", rss=MIB) for number in range(1000, 1040)]
+    return {
+        "kind": "oom",
+        "scope": "global",
+        "constraint": "CONSTRAINT_NONE",
+        "epoch": 1.75e9,
+        "sysrq": False,
+        "truncated": False,
+        "page_size": 4096,
+        "outcome": "killed",
+        "trigger": {"comm": "innocent", "pid": 7, "gfp_mask": "0x100cca", "order": 0},
+        "victim": None,
+        "memory": {**given, "ram": TOTAL + 100 * MIB, "reserved": 100 * MIB},
+        "swap": {"total": 0, "free": 0},
+        "zones": [zone()],
+        "hugepages": [],
+        "tasks": programs if tasks is None else tasks,
+        **more,
+    }
+
+
+def verdict(*reports, facts=None):
+    """Return the first finding of reports."""
+    found = diagnose(facts or {}, list(reports))
+    assert_well_formed(found)
+    return found[0]
+
+
+def gone(amount):
+    """Return counters of which anonymous memory lacks so much that no counter has it."""
+    return {"active_anon": 7 * GIB - amount}
+
+
+HOG = dict(TASK, comm="hog", rss=6 * GIB)
+WORKERS = [dict(TASK, pid=number, comm="worker", rss=300 * MIB) for number in range(100, 120)]
+NODES = [zone(node=0, free=4 * GIB), zone(node=1, free=100 * MIB)]
+CASES = {
+    "manual_trigger": report({"free": 5 * GIB}, sysrq=True),
+    "dirty_pages": report({"inactive_file": 5 * GIB, "dirty": 4 * GIB, "writeback": GIB // 2}),
+    "runaway_process": report(tasks=[HOG]),
+    "too_many_workers": report(tasks=WORKERS),
+    "undersized_memory": report(),
+    "swap_exhausted": report(gone(GIB), tasks=[], swap={"total": GIB, "free": 0}),
+    "node_constraint": report({"free": 4 * GIB + 100 * MIB}, scope="cpuset", nodemask="1", zones=NODES),
+    "zone_exhausted": report(
+        {"free": 3 * GIB},
+        zones=[zone(free=10 * MIB), zone("HighMem", free=3 * GIB - 10 * MIB)],
+        trigger={"comm": "x", "gfp_mask": "0xcc0", "order": 0},
+    ),
+    "fragmentation": report(
+        {"free": 3 * GIB},
+        zones=[zone(free=3 * GIB, low=20 * MIB)],
+        trigger={"comm": "x", "gfp_mask": "0xcc0", "order": 3},
+    ),
+    "shared_memory": report({"shmem": 6 * GIB}),
+    "kernel_memory": report({"slab_unreclaimable": 5 * GIB}),
+    "unaccounted_memory": report(gone(6 * GIB)),
+    "page_tables": report({"pagetables": 5 * GIB}),
+    "mlocked_memory": report({"unevictable": 6 * GIB}),
+    "hugepages_reserved": report(
+        {"active_anon": GIB}, hugepages=[{"node": 0, "size": 2 * MIB, "total": 3300, "free": 3300, "surplus": 0}]
+    ),
+    "overcommit_limit": {"kind": "overcommit_refusal", "trigger": {"comm": "big"}, "bytes": GIB, "truncated": False},
+}
+
+
+@pytest.mark.parametrize("cause", CASES)
+def test_each_cause_is_found_in_a_report(cause):
+    found = verdict(CASES[cause])
+    assert found["cause"] == cause
+    assert not any("/proc/" in piece["source"] for piece in found["evidence"])
+
+
+def test_reclaimable_slab_that_stayed_counts_as_the_kernels():
+    found = verdict(report({"slab_reclaimable": 5 * GIB}))
+    assert found["cause"] == "kernel_memory"
+
+
+@pytest.mark.parametrize("cause", [cause for cause in CASES if cause not in ("manual_trigger", "overcommit_limit")])
+def test_a_report_that_was_cut_is_less_sure(cause):
+    whole, cut = verdict(CASES[cause]), verdict({**CASES[cause], "truncated": True})
+    assert cut["cause"] == cause
+    assert cut["confidence"] == pytest.approx(whole["confidence"] * limit("cut_report"), abs=0.01)
+    assert "the report is not whole" in [piece["what"] for piece in cut["evidence"]]
+
+
+def test_a_report_without_numbers_is_unexplained_and_says_what_is_missing():
+    found = verdict(report(memory=None) | {"memory": None, "tasks": None, "zones": [], "swap": None, "truncated": True})
+    assert found["cause"] == "unexplained"
+    missing = [piece["what"] for piece in found["evidence"]]
+    assert "not known: what held memory" in missing and "not known: which program held memory" in missing
+
+
+def test_memory_that_was_left_is_no_shortage_and_not_forced_into_one():
+    roomy = report({"free": 4 * GIB}, zones=[zone(free=4 * GIB, low=MIB)], tasks=[dict(HOG, rss=5 * GIB)])
+    found = verdict(roomy)
+    assert found["cause"] == "unexplained"
+    assert "4 GiB of memory was available" in found["summary"]
+    fault = {**roomy, "trigger": {"comm": "x", "gfp_mask": "0x0", "order": 0}}
+    assert verdict(fault)["cause"] == "cgroup_limit"
+
+
+def test_the_trigger_is_not_the_culprit_and_the_victim_need_not_be():
+    victim = {"pid": 1001, "comm": "app1001", "anon_rss": MIB, "shmem_rss": 0}
+    found = verdict(report(tasks=[HOG, dict(TASK, pid=1001, comm="app1001", rss=MIB)], victim=victim))
+    assert found["summary"].startswith("The process hog (PID 900) holds")
+    said = {piece["what"]: piece["value"] for piece in found["evidence"]}
+    assert said["asked for memory, which makes nobody the cause"] == "innocent"
+    assert said["killed: app1001"] == MIB
+    assert said["largest task, which was not killed: hog"] == 6 * GIB
+
+
+def test_without_a_table_the_victim_tells_who_held_memory():
+    victim = {"pid": 900, "comm": "hog", "anon_rss": 6 * GIB, "shmem_rss": 0}
+    one = report(tasks=[], victim=victim, victims=[victim], task_memcg="/system.slice/hog.service")
+    found = verdict(one)
+    assert found["cause"] == "runaway_process"
+    assert list(found["remedy"]["vars"]["cgroup_memory_limit_units"]) == ["hog.service"]
+
+
+def test_an_allocation_that_failed_is_no_kill():
+    found = verdict(report(kind="allocation_failure", outcome=None, scope=None, tasks=[HOG]))
+    assert found["cause"] == "unexplained" and "nothing was killed" in found["summary"]
+
+
+def test_a_kill_outweighs_a_refusal_and_both_are_told():
+    found = diagnose({}, [report(tasks=[HOG]), dict(CASES["overcommit_limit"], epoch=1.75e9 + 9)])
+    assert [each["cause"] for each in found][0] == "runaway_process"
+    assert "overcommit_limit" in [each["cause"] for each in found]
+
+
+# Cgroups
+
+
+def of_group(stats=None, **more):
+    """Return a report of a cgroup of 1 GiB at its limit."""
+    account = {"path": "/a.slice/a.service", "usage": GIB, "limit": GIB, "stats": stats or {"anon": GIB}}
+    account["swap"] = {"usage": 0, "limit": None}
+    place = {"scope": "cgroup", "cgroup": account["path"], "constraint": "CONSTRAINT_MEMCG", "memory": None}
+    return report(tasks=[dict(TASK, rss=GIB)], memcg=account, zones=[]) | {**place, "swap": None, **more}
+
+
+@pytest.mark.parametrize(
+    ("stats", "cause"),
+    [
+        ({"anon": GIB}, "cgroup_limit"),
+        ({"anon": 1, "file_dirty": GIB // 2, "file_writeback": GIB // 4}, "dirty_pages"),
+        ({"total_rss": 1, "dirty": 0, "total_dirty": GIB // 2}, "dirty_pages"),
+        ({"anon": 1, "shmem": GIB - MIB}, "shared_memory"),
+        ({"anon": 1, "slab": GIB - MIB}, "kernel_memory"),
+    ],
+)
+def test_a_cgroup_at_its_limit_is_told_by_what_fills_it(stats, cause):
+    found = diagnose({}, [of_group(stats)])
+    assert found[0]["cause"] == cause
+    assert "cgroup_limit" in [each["cause"] for each in found]
+
+
+def test_a_larger_limit_is_proposed_where_the_host_has_room():
+    found = verdict(of_group(), facts=host())
+    assert found["remedy"]["vars"]["cgroup_memory_limit_units"]["a.service"]["MemoryMax"] == int(1.25 * GIB)
+    assert [piece for piece in found["evidence"] if piece["source"] == "memory_facts"]
+
+
+def test_kills_of_one_cgroup_again_and_again_are_a_loop():
+    found = verdict(*(of_group(epoch=1.75e9 + number * 3600) for number in range(4)))
+    assert "4 times in these reports" in found["summary"]
+    assert [piece["value"] for piece in found["evidence"] if piece["what"] == "time between them"] == [3600]
+
+
+def test_a_constraint_that_is_not_known_is_not_called_a_limit():
+    account = {"path": "/x", "usage": GIB, "limit": None, "stats": {}}
+    found = verdict(of_group(constraint="CONSTRAINT_BPF_PSI_MEM", memcg=account))
+    assert found["cause"] == "unexplained" and "CONSTRAINT_BPF_PSI_MEM" in found["summary"]
+
+
+# Several reports, and facts
+
+
+def grown(*sizes):
+    """Return reports an hour apart, in which one task has these sizes in GiB."""
+    return [report(tasks=[dict(HOG, rss=int(size * GIB))], epoch=1.75e9 + 3600 * at) for at, size in enumerate(sizes)]
+
+
+def test_the_same_task_growing_over_reports_is_a_leak():
+    found = verdict(*reversed(grown(4, 5, 6)))
+    assert found["cause"] == "anonymous_growth"
+    assert "grew from 4 GiB to 6 GiB over 3 reports in 2 h" in found["summary"]
+
+
+@pytest.mark.parametrize("sizes", [(4, 6), (6, 6, 6), (6, 4, 6), (6,)])
+def test_what_does_not_grow_is_no_leak(sizes):
+    assert verdict(*grown(*sizes))["cause"] == "runaway_process"
+
+
+def test_facts_that_say_otherwise_are_told():
+    found = verdict(report(tasks=[HOG]), facts=host())
+    assert found["cause"] == "runaway_process"
+    told = [piece["value"] for piece in found["evidence"] if piece["source"] == "memory_facts"]
+    assert told and told[0].startswith("none: ")
+    # The made-up host has 16 GiB, the report's had 8.
+    assert [piece for piece in found["evidence"] if "not what the host has now" in piece["what"]]
+
+
+def test_facts_and_a_report_that_agree_are_surer_than_either():
+    short = host(meminfo=meminfo(anon=4, file=0.2, shmem=10, available=0.5))
+    alone, told = verdict(report({"shmem": 6 * GIB})), diagnose(short)[0]
+    both = verdict(report({"shmem": 6 * GIB}), facts=short)
+    assert alone["cause"] == told["cause"] == both["cause"] == "shared_memory"
+    assert max(alone["confidence"], told["confidence"]) < both["confidence"] <= level("certain")
+
+
+# Written reports and damage
+
+
+WRITTEN = {
+    "global_310": "undersized_memory",
+    "global_2632": "undersized_memory",
+    "global_2624": "swap_exhausted",
+    "memcg_v1": "cgroup_limit",
+    "memcg_v2": "cgroup_limit",
+    "allocation_failure": "unexplained",
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_reports_of_every_era_are_understood(name):
+    reports = parsed(oom_texts.plain(getattr(oom_texts, name)()).encode())
+    assert verdict(*reports)["cause"] == WRITTEN[name]
+
+
+def test_memory_of_a_report_by_owner():
+    (one,) = parsed(oom_texts.plain(oom_texts.global_310()).encode())
+    memory = from_report.memory_of(one, State())
+    counters = one["memory"]
+    assert memory.total == counters["ram"] - counters["reserved"]
+    assert memory.anon == counters["active_anon"] + counters["inactive_anon"] + counters["isolated_anon"] - memory.shmem
+    assert memory.undrained == counters["dirty"] + counters["writeback"] + counters["unstable"]
+    assert memory.available == memory.free + memory.file - memory.undrained
+
+
+@pytest.mark.parametrize(
+    ("text", "nodes"),
+    [("0", {0}), ("0-2,5", {0, 1, 2, 5}), ("", None), (None, None), ("5-1", None), ("0-99999999", None)],
+)
+def test_lists_of_nodes(text, nodes):
+    assert from_report.event_of({"nodemask": text}).nodes == (None if nodes is None else frozenset(nodes))
+
+
+DAMAGED = [
+    *CASES.values(),
+    of_group(),
+    *(report_ for name in WRITTEN for report_ in parsed(oom_texts.plain(getattr(oom_texts, name)()).encode())),
+]
+PATHS = [list(paths(each)) for each in DAMAGED]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_damaged_reports_never_raise(data):
+    index = data.draw(st.integers(0, len(DAMAGED) - 1))
+    damaged = copy.deepcopy(DAMAGED[index])
+    for path in data.draw(st.lists(st.sampled_from(PATHS[index]), min_size=1, max_size=6)):
+        inner = damaged
+        try:
+            for key in path[:-1]:
+                inner = inner[key]
+            inner[path[-1]] = data.draw(JUNK)
+        except (KeyError, IndexError, TypeError):
+            pass  # an entry above was replaced before
+    assert_well_formed(diagnose(host(), [damaged, DAMAGED[index]]))
+    assert_well_formed(diagnose({}, [DAMAGED[index], damaged]))
