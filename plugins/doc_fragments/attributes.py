@@ -37,3 +37,15 @@ attributes:
   platform:
     support: full
 """
+
+    # A changer predicts in check mode what a run does, item by item.
+    CHANGER = r"""
+options: {}
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  platform:
+    support: full
+"""
