@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files that this collection owns whole: the line that marks them, what they remember for undo, and how they are written.
+"""Files that this collection owns whole: the line that marks them, what they remember for undo, how they are written.
 
-An owned file begins with MARK. What was there before the first change stands below it, one comment for each thing, as JSON:
-a later run keeps these lines, `state: absent` reads them. Nothing about a host is remembered anywhere else.
+An owned file begins with MARK. What was there before the first change stands below it, one comment for each thing, as
+JSON: a later run keeps these lines, `state: absent` reads them. Nothing about a host is remembered anywhere else.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -37,7 +37,7 @@ def render(body, before=()):
 
 
 def remembered(text):
-    """Return what an owned file remembers, name to value, in the order of the file; lines that are damaged are left out."""
+    """Return what an owned file remembers, name to value, in the file's order; damaged lines are left out."""
     found = {}
     for line in (text or "").splitlines():
         if not line.startswith(BEFORE):
@@ -65,8 +65,8 @@ def read(path):
 def write(path, text, move, mode=0o644):
     """Replace a file whole, or leave it as it was: temporary file, fsync, rename, fsync of the directory.
 
-    move: AnsibleModule.atomic_move, which keeps owner, mode and SELinux context of a file that is replaced and gives a new
-    one those of its directory. mode: of a file that is new. Directories that are missing are made (0755).
+    move: AnsibleModule.atomic_move, which keeps owner, mode and SELinux context of a file that is replaced and gives a
+    new one those of its directory. mode: of a file that is new. Directories that are missing are made (0755).
     Raises OSError, and whatever move raises.
     """
     folder = os.path.dirname(path)
