@@ -16,6 +16,7 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import collections
 import re
 
 from ansible_collections.linux_memory.oom.plugins.module_utils import kernel_log
@@ -102,6 +103,7 @@ class Assembler:
         self.unparsed = {"count": 0, "samples": []}
         self.number = 0
         self._open = []
+        self._complete = collections.deque(maxlen=MOST_OPEN)
         self._current = None
         self._pending = None
         self._expected = None
@@ -248,6 +250,7 @@ class Assembler:
         if builder.worth:
             report = finish(builder, self)
             self.reports.append(report)
+            self._complete.append(report)
         self._count(builder.unparsed_count, builder.unparsed)
 
     def _count(self, count, samples):
@@ -520,6 +523,8 @@ class Assembler:
             "shmem_rss": sizes.get("shmem_rss"),
         }
         builder = self._last_of(lambda one: any(victim["pid"] == pid for victim in one.victims))
+        if builder is None and self._reaped_late(entry):
+            return True
         if builder is None:
             builder = self._last_of(lambda one: one.kind == "oom" and bool(one.victims))
         if builder is not None:
@@ -527,6 +532,15 @@ class Assembler:
                 builder.reaped.append(entry)
             builder.last = self.number
         return True
+
+    def _reaped_late(self, entry):
+        """Return whether an earlier report tells of that victim; what the reaper did is added to it."""
+        for report in reversed(self._complete):
+            for victim in report["victims"]:
+                if (victim["pid"], victim["comm"]) == (entry["pid"], entry["comm"]) and not report["reaped"]:
+                    report["reaped"].append(entry)
+                    return True
+        return False
 
     def _last_of(self, test):
         for builder in reversed(self._open):

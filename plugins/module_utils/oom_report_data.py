@@ -169,7 +169,6 @@ def finish(builder, assembler):
         "kind": builder.kind,
         "path": assembler.path,
         "source": assembler.source,
-        "line": builder.number,
         "time": when,
         "epoch": epoch,
         "time_text": _text(builder.line.stamp),

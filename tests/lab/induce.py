@@ -135,10 +135,10 @@ class Crew:
         settle()
 
     def set(self, path, value):
-        """Change a setting until the end."""
+        """Change a setting until the end. Each value is a line: some settings take nothing less."""
         before = read(path).split("\n")[0]
-        write(path, value)
-        self.undo.append(lambda: write(path, before))
+        write(path, f"{value}\n")
+        self.undo.append(lambda: write(path, f"{before}\n"))
 
     def run(self, *command, undo=None):
         """Run a command; undo is the one that takes it back."""
@@ -431,12 +431,16 @@ def cgroup_group_kill(crew):
 
 @kind("dirty_pages", accepted=["cgroup_limit"], needs=["v1", "disk"])
 def cgroup_dirty(crew):
-    """A writer on a slow disk in a small cgroup v1, whose dirty pages only the limits of the machine hold back."""
+    """A writer in a small cgroup v1 on a slow disk, whose dirty pages wait behind those of another writer."""
     slow_disk(crew)
     crew.set("/proc/sys/vm/dirty_ratio", 80)
     crew.set("/proc/sys/vm/dirty_background_ratio", 70)
+    # cgroup v1 knows no writeback of its own: the disk's one queue takes the older pages first. What is deleted need
+    # not be written, or the end would take minutes.
+    crew.undo.append(lambda: [os.unlink(path) for path in ("/mnt/slow/other", "/mnt/slow/induced")])
+    fill_file("/mnt/slow/other", int(available() * 0.3))
     unit(crew, "shop", "dirty", "MemoryMax=24M")
-    crew.wait(seconds=60)
+    crew.wait(seconds=120)
 
 
 @kind("dirty_pages", needs=["disk"])
@@ -534,12 +538,19 @@ def page_tables(crew):
 
 @kind("hugepages_reserved")
 def hugepages(crew):
-    """Most of memory is set aside as huge pages that nobody uses."""
-    crew.bystanders(count=2)
-    write("/proc/sys/vm/drop_caches", 3)
-    write("/proc/sys/vm/compact_memory", 1)
-    crew.set("/proc/sys/vm/nr_hugepages", int(available() * 0.75) // (2 * MIB))
-    crew.child("worker", grow, step=MIB)
+    """Most of memory is set aside as huge pages that nobody uses; small programs do not find room."""
+    wanted = int(total() * 0.6) // (2 * MIB)
+    crew.set("/proc/sys/vm/nr_hugepages", 0)
+    for _number in range(20):  # memory is in pieces: each try moves some of them
+        write("/proc/sys/vm/drop_caches", 3)
+        write("/proc/sys/vm/compact_memory", 1)
+        write("/proc/sys/vm/nr_hugepages", wanted)
+        if table("/proc/meminfo")["HugePages_Total"] == wanted:
+            break
+    else:
+        raise OSError(f"only {table('/proc/meminfo')['HugePages_Total']} of {wanted} huge pages were to be had")
+    for number in range(6):
+        crew.child(f"service{number}", grow_to_share, 0.08, step=MIB, pause=0.02)
     crew.wait()
 
 

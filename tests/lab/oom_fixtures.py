@@ -18,6 +18,7 @@ import io
 import json
 import lzma
 import re
+import signal
 import subprocess
 import sys
 import tarfile
@@ -137,6 +138,7 @@ class Collector:
         self.kernel = ".".join(self.release.split(".")[:2])
         self.has_kernlog = one.run("test -e /var/log/kern.log", check=False).returncode == 0
         self.rows: dict[str, dict] = {}
+        self.console_from = 0  # where the console stood when the failure began
         subprocess.run(one.ssh("cat > /root/induce.py"), input=(HERE / "induce.py").read_bytes(), check=True)
 
     def ssh(self, *command: str) -> list[str]:
@@ -146,17 +148,20 @@ class Collector:
 
     def fail(self, name: str, forms: list[str]) -> None:
         """Make one failure happen and keep its log."""
-        console_from = self.one.console.stat().st_size
         if "end" in induce.KINDS[name].needs:
-            said, texts = self.until_panic(name, console_from), {}
+            said, texts = self.until_panic(name), {}
         else:
             said, texts = self.induced(name, [form for form in forms if FORMS[form]])
         if "console" in forms:
-            texts["console"] = console_part(self.one.console.read_bytes()[console_from:])
+            texts["console"] = console_part(self.console_since())
         print(f"{self.kernel} {self.setup} {name}: {said}", flush=True)
         if "failed" not in said:
             for form, text in texts.items():
                 self.keep(name, form, text, said)
+
+    def console_since(self) -> bytes:
+        """Return what came to the console since the failure began."""
+        return self.one.console.read_bytes()[self.console_from :]
 
     def induced(self, name: str, forms: list[str]) -> tuple[dict, dict[str, bytes]]:
         """Let the machine do it; return what it answers, or why it did not, and the log in each form."""
@@ -179,6 +184,7 @@ class Collector:
         """Run a script in the machine; where the connection is refused or lost, do it again (255, see ssh(1))."""
         for number in range(tries):
             time.sleep(5 * number)
+            self.console_from = self.one.console.stat().st_size  # of a lost try nothing is kept
             try:
                 done = subprocess.run(
                     self.ssh("sh", "-s"), input=script.encode(), capture_output=True, check=False, timeout=500
@@ -189,13 +195,14 @@ class Collector:
                 break
         return done
 
-    def until_panic(self, name: str, console_from: int, seconds: float = 300) -> dict:
+    def until_panic(self, name: str, seconds: float = 300) -> dict:
         """Let the machine do what ends it, and wait for its last words."""
+        self.console_from = self.one.console.stat().st_size
         started = subprocess.Popen(self.ssh("python3", "/root/induce.py", name), stdin=subprocess.DEVNULL)
         end = time.monotonic() + seconds
         try:
             while time.monotonic() < end:
-                if b"---[ end Kernel panic" in self.one.console.read_bytes()[console_from:]:
+                if machines.STOPPED in self.console_since():
                     self.one.cut()  # it would only wait
                     return {"kills": 0, "memory": self.one.memory, "cgroups": self.setup}
                 time.sleep(0.5)
@@ -279,6 +286,7 @@ def main() -> int:
     parser.add_argument("--setups", default=",".join(SETUPS))
     parser.add_argument("--large", action="store_true", help="keep the large forms (journal as JSON and export) too")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended before it was done"))  # the machine is to end, too
     FIXTURES.mkdir(parents=True, exist_ok=True)
     failed = 0
     for image in options.images:

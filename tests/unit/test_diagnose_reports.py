@@ -7,8 +7,6 @@
 from __future__ import annotations
 
 import copy
-import json
-from pathlib import Path
 
 import oom_texts
 import pytest
@@ -23,7 +21,6 @@ from ansible_collections.linux_memory.oom.plugins.plugin_utils.diagnosis import 
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import State
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import level, limit
 
-FIXTURES = Path(__file__).resolve().parent / "fixtures" / "oom"
 MIB = 1 << 20
 GIB = 1 << 30
 
@@ -31,21 +28,6 @@ GIB = 1 << 30
 def parsed(data: bytes) -> list[dict]:
     """Return the reports in a log, oldest first."""
     return list(oom_report_scan.scan([data], oom_report.Assembler(1.75e9, "x")))
-
-
-def induced() -> list[dict]:
-    """Return the rows of the lab's table, each JSON after a dash, that have their log."""
-    table = FIXTURES / "index.yml"
-    lines = table.read_text(encoding="utf-8").splitlines() if table.exists() else []
-    found = [json.loads(line[2:]) for line in lines if line.startswith("- ")]
-    return [row for row in found if (FIXTURES / row["file"]).exists()]
-
-
-@pytest.mark.parametrize("row", induced(), ids=lambda row: row["file"])
-def test_what_was_induced_is_what_is_found(row):
-    found = diagnose({}, parsed((FIXTURES / row["file"]).read_bytes()))
-    assert_well_formed(found)
-    assert found[0]["cause"] in row["accepted"], [(each["cause"], each["confidence"]) for each in found]
 
 
 # Reports whose numbers add up: a host of 8 GiB, of which 200 MiB are free in the end.

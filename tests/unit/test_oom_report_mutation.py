@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 RELAXED = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 # What tells where a report was read, not what it says.
 PLACE = {
-    "line",
     "path",
     "source",
     "unparsed",
