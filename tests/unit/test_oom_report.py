@@ -230,6 +230,16 @@ def test_a_global_report_in_full():
     assert report["uptime"] == pytest.approx(oom_texts.BASE)
 
 
+def test_the_reaper_may_speak_after_the_next_report():
+    first, second = oom_texts.global_612(), oom_texts.global_612(4399)
+    (late,) = [line for line in first if line.startswith("oom_reaper")]
+    first.remove(late)
+    reports, unparsed = parse(oom_texts.dmesg([*first, *second, late]))
+    assert [[one["pid"] for one in report["reaped"]] for report in reports] == [[4321], [4399]]
+    assert reports[0]["reaped"] == one([*first, late])["reaped"]
+    assert unparsed["count"] == 0
+
+
 def test_page_tables_are_bytes_in_every_table():
     assert [task["pgtables"] for task in one(oom_texts.global_310())["tasks"]] == [21 * 4096, 90 * 4096, 410 * 4096]
     assert one(oom_texts.memcg_v1())["tasks"][0]["pgtables"] == (34 + 4) * 4096
