@@ -41,7 +41,7 @@ KINDS = {}  # name: Kind
 
 
 class Kind:
-    """One way to make memory fail. needs: what the machine must have ("v1", "v2", "numa", "disk", "swap", "end")."""
+    """One way to make memory fail. needs: what the machine must have; "start": it comes first, "end": it comes last."""
 
     def __init__(self, function, cause, accepted, needs):
         self.function, self.cause, self.accepted, self.needs = function, cause, (cause, *accepted), needs
@@ -536,7 +536,7 @@ def page_tables(crew):
     crew.wait()
 
 
-@kind("hugepages_reserved")
+@kind("hugepages_reserved", needs=["start"])
 def hugepages(crew):
     """Most of memory is set aside as huge pages that nobody uses; small programs do not find room."""
     wanted = int(total() * 0.6) // (2 * MIB)

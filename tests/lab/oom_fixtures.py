@@ -81,7 +81,7 @@ V2 = "systemd.unified_cgroup_hierarchy=1"
 
 # The machines that the failures need, for each image: addition to the command line, options of qemu, what it offers.
 SETUPS = {
-    "v2": (V2, (), {"v2", "cgroup", "swap", "disk", "end"}),
+    "v2": (V2, (), {"v2", "cgroup", "swap", "disk", "start", "end"}),
     "v1": (V1, NUMA, {"v1", "cgroup", "numa", "disk", "swap"}),
 }
 # Kinds that say the same on both are made on the first.
@@ -90,14 +90,15 @@ DISKS = (machines.Disk(1024 * MIB, write_limit=512 * 1024), machines.Disk(1024 *
 
 
 def kinds_for(setup: str, wanted: Iterable[str] = ()) -> list[str]:
-    """Return the names of the failures that a machine of a set-up is to show, the one that ends it last."""
+    """Return the names of the failures that a machine of a set-up is to show, in the order in which it can."""
     offered = SETUPS[setup][2]
     fitting = [name for name, one in induce.KINDS.items() if one.needs <= offered]
     if wanted:
         fitting = [name for name in fitting if name in wanted]
     elif setup == "v1":
         fitting = [name for name in fitting if name in ONLY_ON_V1]
-    return sorted(fitting, key=lambda name: "end" in induce.KINDS[name].needs)
+    needs = {name: induce.KINDS[name].needs for name in fitting}
+    return sorted(fitting, key=lambda name: ("start" not in needs[name], "end" in needs[name]))
 
 
 def forms_for(name: str, turn: int, first: bool) -> list[str]:
