@@ -347,7 +347,7 @@ def global_hog(crew):
     crew.wait()
 
 
-@kind("runaway_process", accepted=["swap_exhausted"], needs=["swap"])
+@kind("runaway_process", needs=["swap"])
 def global_hog_swap(crew):
     """One program takes all memory, and all of a small swap file."""
     swap_file(crew, 64)
@@ -364,7 +364,7 @@ def global_workers(crew):
     crew.wait()
 
 
-@kind("undersized_memory", accepted=["swap_exhausted", "unexplained"])
+@kind("undersized_memory")
 def global_spread(crew):
     """Ten programs of different names and ordinary sizes need more than there is; there is no swap."""
     names = ("database", "webserver", "search", "queue", "mailer", "cache", "monitor", "builder", "proxy", "backup")
@@ -383,7 +383,7 @@ def global_spread_swap(crew):
     crew.wait()
 
 
-@kind("anonymous_growth", accepted=["runaway_process"])
+@kind("anonymous_growth")
 def global_leak(crew):
     """A protected program leaks slowly; others die in its place, one after another, and each report shows it larger."""
     crew.bystanders(count=4, size=int(total() * 0.06))
@@ -414,7 +414,7 @@ def cgroup_slice(crew):
     crew.wait()
 
 
-@kind("cgroup_limit", accepted=["shared_memory"], needs=["cgroup"])
+@kind("shared_memory", accepted=["cgroup_limit"], needs=["cgroup"])
 def cgroup_tmpfs(crew):
     """A service fills a tmpfs until its MemoryMax is met: killing it does not free the files."""
     crew.undo.append(lambda: os.path.exists("/dev/shm/induced") and os.unlink("/dev/shm/induced"))
@@ -429,7 +429,7 @@ def cgroup_group_kill(crew):
     crew.wait(wanted=3)
 
 
-@kind("dirty_pages", accepted=["cgroup_limit"], needs=["v1", "disk"])
+@kind("dirty_pages", needs=["v1", "disk"])
 def cgroup_dirty(crew):
     """A writer in a small cgroup v1 on a slow disk, whose dirty pages wait behind those of another writer."""
     slow_disk(crew)
@@ -484,7 +484,7 @@ def mempolicy(crew):
     crew.wait()
 
 
-@kind("mlocked_memory", accepted=["runaway_process"])
+@kind("mlocked_memory")
 def mlocked(crew):
     """A protected program has locked most of memory; another one then wants some."""
     crew.bystanders(count=2)
@@ -520,7 +520,7 @@ def unaccounted(crew):
     crew.wait()
 
 
-@kind("fragmentation", accepted=["unaccounted_memory"])
+@kind("fragmentation")
 def fragmented(crew):
     """Half of memory is free, but in single pages, when blocks of eight are wanted."""
     crew.bystanders()

@@ -50,7 +50,6 @@ FORMS = {
     "journal_export": "journalctl -k -q --no-pager --since @$since -o export",
     "kmsg": "timeout 5 dd if=/dev/kmsg bs=8192 iflag=nonblock status=none 2>/dev/null || true",
     "console": "",  # read from outside
-    "kernlog": "cat /var/log/kern.log",
 }
 # What the guest runs. The connection is not to be killed, and induce.py is not to be of the SSH service: systemd would
 # stop that with the first kill. The answer is an archive.
@@ -58,7 +57,6 @@ GUEST = """\
 for pid in $$ $PPID; do echo -1000 > /proc/$pid/oom_score_adj; done
 cd /root && rm -rf out && mkdir out
 dmesg --clear
-test ! -e /var/log/kern.log || : > /var/log/kern.log
 cut -d' ' -f1 /proc/uptime > out/uptime
 since=$(date +%s.%N)
 systemd-run --quiet --wait --pipe --collect --unit=induce --property=OOMPolicy=continue \
@@ -82,7 +80,7 @@ V2 = "systemd.unified_cgroup_hierarchy=1"
 # The machines that the failures need, for each image: addition to the command line, options of qemu, what it offers.
 SETUPS = {
     "v2": (V2, (), {"v2", "cgroup", "swap", "disk", "start", "end"}),
-    "v1": (V1, NUMA, {"v1", "cgroup", "numa", "disk", "swap"}),
+    "v1": (V1, NUMA, {"v1", "cgroup", "numa", "disk", "swap", "start"}),
 }
 # Kinds that say the same on both are made on the first.
 ONLY_ON_V1 = ("cgroup_hog", "cgroup_slice", "cgroup_dirty", "cpuset", "mempolicy")
@@ -137,7 +135,6 @@ class Collector:
         self.one, self.image, self.setup = one, image, setup
         self.release = one.run("uname -r").stdout.strip()
         self.kernel = ".".join(self.release.split(".")[:2])
-        self.has_kernlog = one.run("test -e /var/log/kern.log", check=False).returncode == 0
         self.rows: dict[str, dict] = {}
         self.console_from = 0  # where the console stood when the failure began
         subprocess.run(one.ssh("cat > /root/induce.py"), input=(HERE / "induce.py").read_bytes(), check=True)
@@ -166,7 +163,7 @@ class Collector:
 
     def induced(self, name: str, forms: list[str]) -> tuple[dict, dict[str, bytes]]:
         """Let the machine do it; return what it answers, or why it did not, and the log in each form."""
-        reads = [f"( {FORMS[form]} ) > out/{form}" for form in forms if form != "kernlog" or self.has_kernlog]
+        reads = [f"( {FORMS[form]} ) > out/{form}" for form in forms]
         script = GUEST.replace("KIND", name).replace("READS", "\n".join(reads))
         done = self.patiently(script, name)
         if done.returncode:
@@ -218,19 +215,15 @@ class Collector:
         suffix = f".{form}" if name in IN_ALL_FORMS else ""
         path = FIXTURES / f"{self.kernel}_{name}{group}{suffix}.log.xz"
         path.write_bytes(lzma.compress(text, preset=9))
-        one = induce.KINDS[name]
         self.rows[path.name] = {
             "file": path.name,
             "kernel": self.release,
             "kind": name,
-            "cause": one.cause,
-            "accepted": list(one.accepted),
             "form": form,
             "cgroups": said["cgroups"],
             "kills": said["kills"],
             "memory": said["memory"],
-            "made": f"python tests/lab/oom_fixtures.py {self.image} --kinds {name}",
-            "told": one.told,
+            "made": f"python tests/lab/oom_fixtures.py {self.image} --setups {self.setup} --kinds {name}",
         }
 
 
@@ -245,12 +238,19 @@ def log(name: str) -> bytes:
     return lzma.decompress((FIXTURES / name).read_bytes())
 
 
+def told(row: dict) -> dict:
+    """Return a row with what induce.py says of its kind today."""
+    one = induce.KINDS[row["kind"]]
+    return {**row, "cause": one.cause, "accepted": list(one.accepted), "told": one.told}
+
+
 def save(added: dict[str, dict]) -> None:
     """Add rows to the table."""
     with locked("oom-index"):
         table = {**rows(), **added}
+        text = json.dumps([told(table[name]) for name in sorted(table)], indent=1)
         partial = INDEX.with_suffix(".partial")
-        partial.write_text(json.dumps([table[name] for name in sorted(table)], indent=1) + "\n", encoding="utf-8")
+        partial.write_text(text + "\n", encoding="utf-8")
         partial.replace(INDEX)
 
 
