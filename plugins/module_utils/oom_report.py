@@ -536,8 +536,9 @@ class Assembler:
     def _reaped_late(self, entry):
         """Return whether an earlier report tells of that victim; what the reaper did is added to it."""
         for report in reversed(self._complete):
+            known = {one["pid"] for one in report["reaped"]}
             for victim in report["victims"]:
-                if (victim["pid"], victim["comm"]) == (entry["pid"], entry["comm"]) and not report["reaped"]:
+                if (victim["pid"], victim["comm"]) == (entry["pid"], entry["comm"]) and entry["pid"] not in known:
                     report["reaped"].append(entry)
                     return True
         return False
