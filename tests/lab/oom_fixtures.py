@@ -83,8 +83,8 @@ SETUPS = {
     "v1": (V1, NUMA, {"v1", "cgroup", "numa", "disk", "swap", "start"}),
 }
 # Kinds that say the same on both are made on the first.
-ONLY_ON_V1 = ("cgroup_hog", "cgroup_slice", "cgroup_dirty", "cpuset", "mempolicy")
-DISKS = (machines.Disk(1024 * MIB, write_limit=512 * 1024), machines.Disk(1024 * MIB))
+ONLY_ON_V1 = ("cgroup_hog", "cgroup_slice", "cpuset", "mempolicy")
+DISKS = (machines.Disk(1024 * MIB),)
 
 
 def kinds_for(setup: str, wanted: Iterable[str] = ()) -> list[str]:

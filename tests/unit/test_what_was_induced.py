@@ -42,7 +42,6 @@ NAMED = {
     "cgroup_slice": "shop.slice",
     "cgroup_tmpfs": "shop.service",
     "cgroup_group_kill": "shop.service",
-    "cgroup_dirty": "shop.service",
     "cpuset": "node 1",
     "mempolicy": "node 1",
     "overcommit": "database",
