@@ -139,7 +139,7 @@ keys:
       file: /etc/sysctl.d/90-linux_memory_oom.conf
       line: 4
       status: applied
-path:
+file:
   description: The file, under the name that it has or had.
   returned: success
   type: str
@@ -200,7 +200,7 @@ def main():
     for warning in change.warnings + change.refusals():
         module.warn(warning)
     module.exit_json(
-        changed=change.changed, keys=change.items(), path=change.place, agents=change.agents, diff=change.diff()
+        changed=change.changed, keys=change.items(), file=change.place, agents=change.agents, diff=change.diff()
     )
 
 
