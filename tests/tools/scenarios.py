@@ -38,11 +38,42 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in SCENARIOS.glob("*/molecule.yml"))
 
 
-def platforms() -> list[dict]:
-    """Return the hosts of the matrix with the image of each, made where it is missing."""
-    hosts = yaml.safe_load((SCENARIOS / "matrix.yml").read_text(encoding="utf-8"))["hosts"]
+def choose(matrix: list[dict], own: dict, only: list[str]) -> list[dict]:
+    """Return the hosts on which a scenario runs, those of the matrix that it names in its hosts.yml, with its options.
+
+    Raises LabError for a name that the matrix does not have.
+    """
+    there = [host["name"] for host in matrix]
+    wanted = own.get("hosts") or there
+    options = own.get("options") or {}
+    unknown = {*wanted, *options} - set(there)
+    if unknown:
+        raise LabError(f"matrix.yml has no host {', '.join(sorted(unknown))}; it has {', '.join(there)}")
+    chosen = [host for host in matrix if host["name"] in wanted and (not only or host["name"] in only)]
+    return [{**host, **(options.get(host["name"]) or {})} for host in chosen]
+
+
+def platforms(name: str, only: list[str]) -> list[dict]:
+    """Return the hosts of a scenario with the image of each, made where it is missing."""
+    matrix = yaml.safe_load((SCENARIOS / "matrix.yml").read_text(encoding="utf-8"))["hosts"]
+    own = SCENARIOS / name / "hosts.yml"
+    hosts = choose(matrix, yaml.safe_load(own.read_text(encoding="utf-8")) if own.exists() else {}, only)
     made = containers.images(host["suite"] for host in hosts if "suite" in host)
     return [{**host, "image": host.get("image") or made[host["suite"]]} for host in hosts]
+
+
+def lacks(name: str) -> str | None:
+    """Return what a scenario has to have and has not: Molecule would pass without having looked."""
+    folder = SCENARIOS / name
+    wanted = ["tests"]
+    sequence = yaml.safe_load((folder / "molecule.yml").read_text(encoding="utf-8")) or {}
+    if not (sequence.get("scenario") or {}).get("test_sequence"):
+        # That of base.yml.
+        wanted.append("tests_undone")
+        if not (folder / "undo.yml").exists():
+            return f"molecule/{name} has no undo.yml"
+    empty = [one for one in wanted if not list((folder / one).glob("test_*.py"))]
+    return f"molecule/{name}/{empty[0]} has no test_*.py" if empty else None
 
 
 def environment(run: str, folder: Path) -> dict[str, str]:
@@ -61,8 +92,9 @@ def environment(run: str, folder: Path) -> dict[str, str]:
 
 def molecule(name: str, command: list[str], hosts: list[dict]) -> int:
     """Run one scenario and return Molecule's exit status; none of its containers is left."""
-    if not list((SCENARIOS / name / "tests").glob("test_*.py")):
-        print(f"molecule/{name}/tests has no test_*.py: Molecule would pass without having looked", file=sys.stderr)
+    missing = lacks(name)
+    if missing:
+        print(f"{missing}: Molecule would pass without having looked", file=sys.stderr)
         return 1
     run = f"linux-memory-oom-{secrets.token_hex(4)}"
     folder = BUILD / run / name
@@ -120,12 +152,10 @@ def main(arguments: list[str]) -> int:
     # A terminated run cleans up as an interrupted one does.
     signal.signal(signal.SIGTERM, lambda *_what: sys.exit(143))
     try:
-        hosts = platforms()
-        if chosen.host:
-            hosts = [host for host in hosts if host["name"] in chosen.host]
-        if not hosts:
+        hosts = {name: platforms(name, chosen.host or []) for name in chosen.names or names()}
+        if not any(hosts.values()):
             parser.error("no host of the matrix has that name")
-        return max(molecule(name, ["test"], hosts) for name in chosen.names or names())
+        return max(molecule(name, ["test"], some) for name, some in hosts.items() if some)
     except LabError as error:
         sys.exit(str(error))
 
