@@ -484,16 +484,19 @@ def _devices(directive, lines):
 
 
 class Host:
-    """What values are relative to: memory and swap in bytes, and the memory of the container where there is one."""
+    """What values are relative to, in bytes.
 
-    def __init__(self, memory, swap, contained=None):
-        self.memory = memory
+    memory: what can be used: of the container where it has less than the host. installed: of the host. swap: all of it.
+    """
+
+    def __init__(self, installed, swap, contained=None):
+        self.installed = installed
         self.swap = swap
-        self.contained = contained if contained is not None and contained < memory else None
+        self.memory = min(installed, contained) if contained else installed
 
     def totals(self, directive):
-        """Return what a percentage may be of: since some version systemd takes swap for the limits of swap."""
-        totals = [self.contained or self.memory, self.memory]
+        """Return what a percentage may be of: versions differ in whether limits of swap are of memory or of swap."""
+        totals = [self.memory, self.installed]
         return totals + [self.swap] if "Swap" in directive else totals
 
 
