@@ -109,6 +109,10 @@ devices:
         boot_before: null
         boot: "10"
         status: applied
+differs:
+  description: Whether the host was not as asked for. The same as C(changed), for plays that ask in check mode first and hide that.
+  type: bool
+  returned: success
 file:
   description: The file of rules.
   returned: success
@@ -140,7 +144,9 @@ def main():
         module.fail_json(msg=str(refusal))
     for warning in change.warnings + change.refusals():
         module.warn(warning)
-    module.exit_json(changed=change.changed, devices=change.items, file=change.path, diff=change.diff())
+    module.exit_json(
+        changed=change.changed, differs=change.changed, devices=change.items, file=change.path, diff=change.diff()
+    )
 
 
 if __name__ == "__main__":

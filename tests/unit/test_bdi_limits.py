@@ -206,11 +206,11 @@ def test_what_cannot_be_written_is_told(host, monkeypatch, number, status):
 def test_a_kernel_that_says_something_else(host, monkeypatch):
     before = host.state()
     real = subject.Change._write
-    monkeypatch.setattr(
-        subject.Change,
-        "_write",
-        lambda self, name, what, value: real(self, name, what, "9" if value == "10" else value),
-    )
+
+    def other(self, name, what, value):
+        real(self, name, what, "33" if value == "10" else value)
+
+    monkeypatch.setattr(subject.Change, "_write", other)
     with pytest.raises(
         Refused, match="max_ratio of dm-0 was to be 10, and the kernel says 33; everything is as it was"
     ):
