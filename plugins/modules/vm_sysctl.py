@@ -139,7 +139,11 @@ keys:
       file: /etc/sysctl.d/90-linux_memory_oom.conf
       line: 4
       status: applied
-path:
+differs:
+  description: Whether the host was not as asked for. The same as C(changed), for plays that ask in check mode first and hide that.
+  type: bool
+  returned: success
+file:
   description: The file, under the name that it has or had.
   returned: success
   type: str
@@ -200,7 +204,12 @@ def main():
     for warning in change.warnings + change.refusals():
         module.warn(warning)
     module.exit_json(
-        changed=change.changed, keys=change.items(), path=change.place, agents=change.agents, diff=change.diff()
+        changed=change.changed,
+        differs=change.changed,
+        keys=change.items(),
+        file=change.place,
+        agents=change.agents,
+        diff=change.diff(),
     )
 
 
