@@ -114,11 +114,13 @@ def of_burst(told: dict) -> dict:
 
 
 SLOW_DISK = machines.Disk(1024 * MIB, limit=4 * MIB)
-DIRTY = {"dirty_throttle_dirty_bytes": 16 * MIB, "dirty_throttle_dirty_background_bytes": 8 * MIB}
-WRITER = {"dirty_throttle_units": {
-    "writer.service": {"write_bandwidth": {"/srv/slow": 2 * MIB}},
-    "direct-writer.service": {"write_bandwidth": {"/srv/slow": 2 * MIB}},
-}}  # fmt: skip
+DIRTY = {"dirty_throttle_bytes": 16 * MIB, "dirty_throttle_background_bytes": 8 * MIB}
+WRITER = {
+    "dirty_throttle_limits": [
+        {"unit": unit, "path": "/srv/slow", "write_bandwidth": "2M"}
+        for unit in ("writer.service", "direct-writer.service")
+    ]
+}
 SWAP = {"swap_tuning_files": [{"path": "/swapfile-effects", "size": "384M"}], "swap_tuning_swappiness": 60}
 RESTARTS = {"swap_tuning_restarts": {"leaky.service": {"every": "20s"}}}
 LIMIT = {"cgroup_memory_limit_units": {"bursty.service": {"MemoryMax": "192M"}}}
