@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -247,6 +248,8 @@ def main() -> int:
     parser.add_argument("image", choices=sorted(machines.IMAGES))
     parser.add_argument("--results", type=Path, default=RESULTS, help="directory for the numbers (docs/effects)")
     options = parser.parse_args()
+    # A terminated run takes its machine down as an interrupted one does.
+    signal.signal(signal.SIGTERM, lambda *_what: sys.exit(143))
     try:
         record = run(options.experiment, options.image)
     except LabError as error:
