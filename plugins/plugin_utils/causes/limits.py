@@ -26,16 +26,16 @@ OWN_LIMIT = ("CONSTRAINT_NONE", "CONSTRAINT_MEMCG")
 SHOWN = 3
 
 
-def unit_limits(unit: str, ceiling: float) -> dict[str, Any]:
+def unit_limits(state: State, unit: str, ceiling: float) -> dict[str, Any]:
     """Return the variables of cgroup_memory_limit for one unit.
 
-    cgroup_memory_limit_units: {unit: {MemoryMax: bytes, MemoryHigh: bytes}}, systemd's own names, High a little below.
+    cgroup_memory_limit_units: {unit: {MemoryMax: bytes, MemoryHigh: bytes}}, systemd's own names. High is a little
+    below Max, and only where there is swap to go to: without, it would throttle the unit for ever and never kill it.
     """
-    return {
-        "cgroup_memory_limit_units": {
-            unit: {"MemoryMax": int(ceiling), "MemoryHigh": int(ceiling * limit("limit_high"))},
-        }
-    }
+    limits = {"MemoryMax": int(ceiling)}
+    if state.swap.total:
+        limits["MemoryHigh"] = int(ceiling * limit("limit_high"))
+    return {"cgroup_memory_limit_units": {unit: limits}}
 
 
 def raised_limit(state: State, group: Group) -> float | None:
@@ -212,7 +212,7 @@ def cgroup_limit(state: State, shortage: Shortage) -> Finding | None:
         weights[group.path][0],
         _cgroup_summary(group, len(met) - 1, state, shortage),
         [piece for each in met[:SHOWN] for piece in _group_evidence(each, state)] + list(shortage.evidence),
-        settings=unit_limits(group.unit, raised) if raised is not None else {},
+        settings=unit_limits(state, group.unit, raised) if raised is not None else {},
         advice=advice,
         machine_only=group.unit is None,
     )
