@@ -189,10 +189,27 @@ def _limit_in_fault(state: State, shortage: Shortage) -> Finding | None:
     )
 
 
+def _limit_without_name(state: State, shortage: Shortage) -> Finding | None:
+    """A report that says it was a cgroup's limit, and has lost which one."""
+    if state.event.constraint not in (None, *OWN_LIMIT):
+        return None
+    victim = state.event.victim
+    killed = "" if victim is None else f" with {victim.name} (PID {victim.pid}) as the victim"
+    return finding(
+        "cgroup_limit",
+        level("likely"),
+        f"A cgroup met its own memory limit, and the kernel killed within it{killed}; the report has lost its name.",
+        [item("the kernel's word for it", state.event.constraint or "memory cgroup", "text", "OOM report")],
+        machine_only=True,
+    )
+
+
 def cgroup_limit(state: State, shortage: Shortage) -> Finding | None:
     """A unit or container met its own limit."""
     if state.event is not None and state.event.gfp == 0 and is_of_host(state.event):
         return _limit_in_fault(state, shortage)
+    if state.event is not None and state.event.scope == "cgroup" and not state.groups:
+        return _limit_without_name(state, shortage)
     weights = {group.path: _weight(group, state) for group in state.groups}
     met = _deepest([group for group in state.groups if weights[group.path][0]])
     if not met:
