@@ -54,6 +54,10 @@ docs: venv ## Write the generated documentation anew
 	$(BIN)/python tests/tools/role_readme.py
 	$(BIN)/python tests/tools/remedy_doc.py
 
+effects: ## Write docs/effects.md and its plots from the numbers in docs/effects
+	@$(PYTHON) tests/tools/environment.py build/docs requirements/docs.txt
+	build/docs/bin/python tests/tools/effects_doc.py
+
 build: $(RUN) ## Build the collection's tarball into build/
 	$(RUN)/bin/ansible-galaxy collection build --force --output-path build/
 
@@ -73,4 +77,4 @@ collection:
 	@mkdir -p build/collections/ansible_collections/linux_memory
 	@ln -sfn ../../../.. build/collections/ansible_collections/linux_memory/oom
 
-.PHONY: help diagnose test test-fast test-matrix lint sanity unit scenarios kernel bench docs build clean packages venv collection
+.PHONY: help diagnose test test-fast test-matrix lint sanity unit scenarios kernel bench docs effects build clean packages venv collection

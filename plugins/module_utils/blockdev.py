@@ -293,6 +293,11 @@ class Blocks:
             found.update(self.disks(name))
         return sorted(found)
 
+    def of_path_or_device(self, path):
+        """Return the whole disks of a device node such as /dev/mapper/vg-data, or those that another path lies on."""
+        name = self.of_source(path)
+        return self.disks(name) if name else self.of_path(path)
+
     def _of_file(self, path, depth):
         # A path that is not there belongs to another mount namespace, the host's seen from a container. A copied tree
         # does not hold the files.

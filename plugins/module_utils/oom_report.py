@@ -225,7 +225,8 @@ class Assembler:
         if "\\" in text or "#012" in text:
             text = kernel_log.unescape(text)
         if "=3D" in text:
-            text = text.replace("=3D", "=")
+            # Mail that was sent as quoted-printable (RFC 2045, 6.7): a line that ends with "=" goes on.
+            text = text.replace("=\n", "").replace("=3D", "=")
         self._handle(line, text.strip())
 
     def finish(self):

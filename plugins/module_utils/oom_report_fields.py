@@ -356,8 +356,8 @@ def parse_context(text):
         match = pattern.search(text)
         if match:
             fields[name] = match.group(1)
-    task = re.search(r",task=(.*),pid=(\d+),uid=(\d+)\s*$", text) or re.search(
-        r",task=(.*),pid=(\d+),uid=(\d+)(?=\s)", text
+    task = re.search(r",\s*task=(.*),\s*pid=(\d+),\s*uid=(\d+)\s*$", text) or re.search(
+        r",\s*task=(.*),\s*pid=(\d+),\s*uid=(\d+)(?=\s)", text
     )
     if task:
         fields["comm"], fields["pid"], fields["uid"] = task.group(1), int(task.group(2)), int(task.group(3))
@@ -367,11 +367,12 @@ def parse_context(text):
 
 _CONTEXT = (
     ("constraint", re.compile(r"constraint=(\w+)(?=,)")),
-    ("nodemask", re.compile(r",nodemask=(\(null\)|[\d,-]*?)(?=,[a-z])")),
-    ("cpuset", re.compile(r",cpuset=(.*?),mems_allowed=")),
-    ("mems_allowed", re.compile(r",mems_allowed=([\d,-]*?)(?=,[a-z])")),
-    ("oom_memcg", re.compile(r",oom_memcg=(.*?)(?=,task_memcg=|,task=)")),
-    ("task_memcg", re.compile(r",task_memcg=(.*?)(?=,task=)")),
+    # A person or a mail may have wrapped the line after a comma.
+    ("nodemask", re.compile(r",\s*nodemask=(\(null\)|[\d,-]*?)(?=,\s*[a-z])")),
+    ("cpuset", re.compile(r",\s*cpuset=(.*?),\s*mems_allowed=")),
+    ("mems_allowed", re.compile(r",\s*mems_allowed=([\d,-]*?)(?=,\s*[a-z])")),
+    ("oom_memcg", re.compile(r",\s*oom_memcg=(.*?)(?=,\s*task_memcg=|,\s*task=)")),
+    ("task_memcg", re.compile(r",\s*task_memcg=(.*?)(?=,\s*task=)")),
 )
 
 

@@ -50,7 +50,7 @@ from ansible_collections.linux_memory.oom.plugins.plugin_utils.from_report impor
 )
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.human import size
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.shortage import Level, Shortage, judge
-from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import State
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import Event, State
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import level, limit
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import at, mapping, percent, ratio, text
 
@@ -156,6 +156,15 @@ def _missing_in_report(state: State) -> list[Finding]:
     return [item(f"not known: {what}", why, "text", "OOM report") for what, lacking, why in lacks if lacking]
 
 
+def _killed(event: Event) -> str:
+    """Return the words for who was killed, where that is known."""
+    victim = event.victim
+    if victim is None:
+        return ""
+    held = f", which held {size(victim.size)}" if victim.size else ""
+    return f" and killed {victim.name} (PID {victim.pid}){held}"
+
+
 def _unexplained_report(state: State, shortage: Shortage, found: Sequence[Finding]) -> Finding:
     """Return the open admission that a report supports no cause."""
     event, highest = state.event, max((each["confidence"] for each in found), default=0)
@@ -169,7 +178,7 @@ def _unexplained_report(state: State, shortage: Shortage, found: Sequence[Findin
     elif event.counted:
         said = "The OOM killer ran, and the numbers of its report support no cause."
     else:
-        said = "The OOM killer ran, and its report has lost the numbers that would say why."
+        said = f"The OOM killer ran{_killed(event)}, and its report has lost the numbers that would say why."
     return finding(
         "unexplained", max(level("possible"), highest), said, [*shortage.evidence, *_missing_in_report(state)]
     )

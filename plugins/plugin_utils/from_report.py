@@ -87,6 +87,16 @@ def _pools(report: Mapping[str, Any]) -> list[tuple[float, float, float]]:
     return found
 
 
+def _has_whole_table(report: Mapping[str, Any]) -> bool:
+    """Return whether the task table is there as far as it tells: of one that has lost the victim the sum says nothing.
+
+    Where the kernel panicked instead of killing, the table stands right before that, and has all but its beginning.
+    """
+    listed = [number(row.get("pid")) for row in rows(report.get("tasks"))]
+    victim = number(at(report, "victim", "pid"))
+    return len(listed) > 1 and (victim in listed or (victim is None and report.get("panicked") is True))
+
+
 def _whole(get: Any, owned: float | None, facts: State, tasks: Sequence[Task]) -> tuple[float | None, str]:
     """Return all RAM and where it is from: the report, the facts, the sum of the counters, or of the task table."""
     ram = get("ram")
@@ -106,7 +116,7 @@ def memory_of(report: Mapping[str, Any], facts: State, tasks: Sequence[Task] = (
     pool = total(*(each * pages for each, pages, _free in pools)) or 0
     stacks = _kernel_stacks(report)
     owned = total(*(get(name) for name in _OWNERS), stacks, pool or None)
-    whole, source = _whole(get, owned, facts, tasks)
+    whole, source = _whole(get, owned, facts, tasks if _has_whole_table(report) else ())
     if whole and pool > whole:
         # The lines of another report: nothing can be said of the pools.
         pools, pool = [], 0

@@ -117,6 +117,19 @@ THRESHOLDS = {
         "swap proposed for slow growth must last from one nightly restart to the next",
         _ARTICLE + ", 2d: swap plus restarts at intervals",
     ),
+    "restart_share": Threshold(
+        0.5,
+        "share",
+        "a restart at half of the time that a service takes to its size at the kill comes in time when it grows twice "
+        "as fast",
+        _ARTICLE + ", 2d",
+    ),
+    "restart_shortest": Threshold(
+        3600,
+        "seconds",
+        "what has to be restarted more often than each hour does not grow slowly",
+        _ARTICLE + ", 3: restarts only where they come at intervals of days",
+    ),
     "major_faults": Threshold(
         500,
         "per_second",

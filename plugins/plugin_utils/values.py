@@ -23,6 +23,7 @@ LONGEST_TEXT = 120
 
 PERCENT = 100
 KIB = 1024
+MIB = 1024**2
 
 
 def number(value: Any) -> float | int | None:

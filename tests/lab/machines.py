@@ -115,10 +115,17 @@ class Image:
 
 @dataclass(frozen=True)
 class Disk:
-    """A further disk: size in bytes, write_limit in bytes per second (0: none)."""
+    """A further disk: size in bytes; write_limit and limit (of reads and writes together) in bytes/s (0: none)."""
 
     size: int
     write_limit: int = 0
+    limit: int = 0
+
+    @property
+    def throttling(self) -> str:
+        """Return what qemu is told of the limits."""
+        limits = {"write": self.write_limit, "total": self.limit}
+        return "".join(f",throttling.bps-{what}={rate}" for what, rate in limits.items() if rate)
 
 
 def image(name: str) -> Image:
@@ -233,8 +240,7 @@ class Machine:
         # The root disk comes first, so that it is /dev/vda; the others are found by their serial.
         drives = [("root", "root.qcow2", "format=qcow2,cache=unsafe")]
         for number, disk in enumerate(self.disks):
-            limit = f",throttling.bps-write={disk.write_limit}" if disk.write_limit else ""
-            drives.append((f"lab{number}", f"lab{number}.raw", f"format=raw,cache=unsafe{limit}"))
+            drives.append((f"lab{number}", f"lab{number}.raw", f"format=raw,cache=unsafe{disk.throttling}"))
         drives.append(("labkey", "key.raw", "format=raw,readonly=on"))
         return [
             "qemu-system-x86_64",

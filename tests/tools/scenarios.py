@@ -6,8 +6,9 @@
 
     scenarios.py [--host NAME] [NAME ...]
 
-Without a name all scenarios run, one after another. Each run has a name of its own, in the names of its containers and
-in the directory for what it leaves behind (build/molecule/), and its containers are removed however it ends.
+Without a name all scenarios run that need only containers, one after another; those on virtual machines (their
+hosts.yml names machines) run by name. Each run has a name of its own, in the names of its containers and in the
+directory for what it leaves behind (build/molecule/), and its containers are removed however it ends.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +29,8 @@ from collection_cache import collections
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "lab"))
 import containers  # noqa: E402 - beside the lab, not beside the tools
-from rootfs import LabError  # noqa: E402
+import machines  # noqa: E402
+from rootfs import LabError, cache  # noqa: E402
 
 SCENARIOS = ROOT / "molecule"
 BUILD = ROOT / "build" / "molecule"
@@ -38,11 +41,62 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in SCENARIOS.glob("*/molecule.yml"))
 
 
-def platforms() -> list[dict]:
-    """Return the hosts of the matrix with the image of each, made where it is missing."""
-    hosts = yaml.safe_load((SCENARIOS / "matrix.yml").read_text(encoding="utf-8"))["hosts"]
+def in_containers() -> list[str]:
+    """Return the scenarios that need no virtual machine."""
+    return [name for name in names() if "machines" not in of_its_own(name)]
+
+
+def choose(matrix: list[dict], own: dict, only: list[str]) -> list[dict]:
+    """Return the hosts on which a scenario runs, those of the matrix that it names in its hosts.yml, with its options.
+
+    Raises LabError for a name that the matrix does not have.
+    """
+    there = [host["name"] for host in matrix]
+    wanted = own.get("hosts") or there
+    options = own.get("options") or {}
+    unknown = {*wanted, *options} - set(there)
+    if unknown:
+        raise LabError(f"matrix.yml has no host {', '.join(sorted(unknown))}; it has {', '.join(there)}")
+    chosen = [host for host in matrix if host["name"] in wanted and (not only or host["name"] in only)]
+    return [{**host, **(options.get(host["name"]) or {})} for host in chosen]
+
+
+def of_its_own(name: str) -> dict:
+    """Return what a scenario says of its hosts in hosts.yml."""
+    path = SCENARIOS / name / "hosts.yml"
+    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def on_machines(own: dict, only: list[str]) -> list[dict]:
+    """Return the virtual machines of a scenario, with their images made where they are missing."""
+    named = os.environ.get("LINUX_MEMORY_OOM_IMAGE")
+    wanted = [name for name in (named.split(",") if named else own["machines"]) if not only or name in only]
+    return [{"name": name, "image": machines.image(name).name} for name in wanted]
+
+
+def platforms(name: str, only: list[str]) -> list[dict]:
+    """Return the hosts of a scenario with the image of each, made where it is missing."""
+    own = of_its_own(name)
+    if "machines" in own:
+        return on_machines(own, only)
+    matrix = yaml.safe_load((SCENARIOS / "matrix.yml").read_text(encoding="utf-8"))["hosts"]
+    hosts = choose(matrix, own, only)
     made = containers.images(host["suite"] for host in hosts if "suite" in host)
     return [{**host, "image": host.get("image") or made[host["suite"]]} for host in hosts]
+
+
+def lacks(name: str) -> str | None:
+    """Return what a scenario has to have and has not: Molecule would pass without having looked."""
+    folder = SCENARIOS / name
+    wanted = ["tests"]
+    sequence = yaml.safe_load((folder / "molecule.yml").read_text(encoding="utf-8")) or {}
+    if not (sequence.get("scenario") or {}).get("test_sequence"):
+        # That of base.yml.
+        wanted.append("tests_undone")
+        if not (folder / "undo.yml").exists():
+            return f"molecule/{name} has no undo.yml"
+    empty = [one for one in wanted if not list((folder / one).glob("test_*.py"))]
+    return f"molecule/{name}/{empty[0]} has no test_*.py" if empty else None
 
 
 def environment(run: str, folder: Path) -> dict[str, str]:
@@ -56,13 +110,15 @@ def environment(run: str, folder: Path) -> dict[str, str]:
         "ANSIBLE_LOCALHOST_WARNING": "False",
         "MOLECULE_EPHEMERAL_DIRECTORY": str(folder),
         "LINUX_MEMORY_OOM_RUN": run,
+        "LINUX_MEMORY_OOM_MACHINES": str(cache() / "machines"),
     }
 
 
 def molecule(name: str, command: list[str], hosts: list[dict]) -> int:
     """Run one scenario and return Molecule's exit status; none of its containers is left."""
-    if not list((SCENARIOS / name / "tests").glob("test_*.py")):
-        print(f"molecule/{name}/tests has no test_*.py: Molecule would pass without having looked", file=sys.stderr)
+    missing = lacks(name)
+    if missing:
+        print(f"{missing}: Molecule would pass without having looked", file=sys.stderr)
         return 1
     run = f"linux-memory-oom-{secrets.token_hex(4)}"
     folder = BUILD / run / name
@@ -98,7 +154,11 @@ def finish(command: list[str], variables: dict[str, str]) -> int:
 
 
 def remove(run: str, hosts: list[dict], variables: dict[str, str]) -> None:
-    """Remove the containers of a run, where Molecule was stopped before it could."""
+    """Remove the containers and machines of a run, where Molecule was stopped before it could."""
+    for place in (cache() / "machines").glob(f"{run}-*"):
+        if (place / "machine.json").exists():
+            machines.Machine.load(place).cut()
+        shutil.rmtree(place)
     there = [f"{run}-{host['name']}" for host in hosts]
     subprocess.run(
         ["podman", "rm", "--force", "--ignore", "--time", "0", *there],
@@ -120,12 +180,10 @@ def main(arguments: list[str]) -> int:
     # A terminated run cleans up as an interrupted one does.
     signal.signal(signal.SIGTERM, lambda *_what: sys.exit(143))
     try:
-        hosts = platforms()
-        if chosen.host:
-            hosts = [host for host in hosts if host["name"] in chosen.host]
-        if not hosts:
+        hosts = {name: platforms(name, chosen.host or []) for name in chosen.names or in_containers()}
+        if not any(hosts.values()):
             parser.error("no host of the matrix has that name")
-        return max(molecule(name, ["test"], hosts) for name in chosen.names or names())
+        return max(molecule(name, ["test"], some) for name, some in hosts.items() if some)
     except LabError as error:
         sys.exit(str(error))
 

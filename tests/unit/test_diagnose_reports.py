@@ -320,3 +320,33 @@ def test_damaged_reports_never_raise(data):
             pass  # an entry above was replaced before
     assert_well_formed(diagnose(host(), [damaged, DAMAGED[index]]))
     assert_well_formed(diagnose({}, [DAMAGED[index], damaged]))
+
+
+# What is left of a report that was cut
+
+
+def test_a_kill_line_alone_is_no_verdict():
+    line = b"[9.5] Killed process 11726, UID 498, (mysqld) total-vm:7823732kB, anon-rss:2539268kB, file-rss:768kB\n"
+    (first, *_others) = diagnose({}, parsed(line))
+    assert first["cause"] == "unexplained"
+    assert "killed mysqld (PID 11726), which held 2.4 GiB" in first["summary"]
+
+
+def test_a_table_that_has_lost_the_victim_is_no_verdict():
+    log = b"""[364.7] oom02 invoked oom-killer: gfp_mask=0x16080c0(GFP_KERNEL), nodemask=1,  order=0, oom_score_adj=0
+[365.0] [ pid ]   uid  tgid total_vm      rss nr_ptes nr_pmds swapents oom_score_adj name
+[365.1] [ 1905]     0  1905     3236     1714      10       4        0             0 systemd-journal
+[365.2] [ 1908]     0  1908    20247      590       8       4        0             0 lvmetad
+[366.0] Out of memory: Kill process 4578 (oom02) score 945 or sacrifice child
+[366.1] Killed process 4578 (oom02) total-vm:3149824kB, anon-rss:3098112kB, file-rss:0kB, shmem-rss:0kB
+"""
+    (first, *_others) = diagnose({}, parsed(log))
+    assert first["cause"] == "unexplained"
+
+
+def test_a_limit_is_told_where_the_report_has_lost_whose_it_was():
+    line = b"[9.5] Memory cgroup out of memory: Killed process 7 (app) total-vm:9kB, anon-rss:8kB, file-rss:0kB\n"
+    (first, *_others) = diagnose({}, parsed(line))
+    assert first["cause"] == "cgroup_limit"
+    assert "the report has lost its name" in first["summary"]
+    assert first["remedy"] is None

@@ -716,3 +716,32 @@ def test_garbage_without_end_does_not_fill_the_memory():
     assert (len(report["zones"]), report["truncated"]) == (4096, True)
     report = parse(oom_texts.dmesg([*lines[: table + 2], *rows]))[0][0]
     assert len(report["tasks"]) == 5000
+
+
+def test_a_line_that_a_person_wrapped_after_its_commas():
+    (report,), unparsed = parse(
+        """[581.3] python invoked oom-killer: gfp_mask=0x100cca(GFP_HIGHUSER_MOVABLE), order=0
+[581.5] oom-kill:constraint=CONSTRAINT_MEMCG, oom_memcg=/work/01a0/app,
+               task=python, pid=2269, uid=0
+[581.5] Memory cgroup out of memory: Killed process 2269 (python)
+               total-vm:31786400kB, anon-rss:13945980kB, file-rss:11996kB,
+               shmem-rss:0kB, pgtables:28172kB
+"""
+    )
+    assert unparsed["count"] == 0
+    assert report["cgroup"] == "/work/01a0/app"
+    assert report["victim"]["anon_rss"] == 13945980 * 1024
+
+
+def test_mail_in_quoted_printable():
+    (report,), unparsed = parse(
+        """[4.2] ip invoked oom-killer: gfp_mask=3D0xc2cc0(GFP_KERNEL|__GFP_N=
+OWARN|__GFP_COMP), order=3D3, oom_score_adj=3D0
+[4.3] Out of memory: Killed process 77 (ip) total-vm:100kB, anon-rss:50kB=
+, file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:28kB oom_score_adj:0
+"""
+    )
+    assert unparsed["count"] == 0
+    assert report["trigger"]["gfp_flags"] == "GFP_KERNEL|__GFP_NOWARN|__GFP_COMP"
+    assert report["trigger"]["order"] == 3
+    assert report["victim"]["anon_rss"] == 50 * 1024

@@ -26,16 +26,16 @@ OWN_LIMIT = ("CONSTRAINT_NONE", "CONSTRAINT_MEMCG")
 SHOWN = 3
 
 
-def unit_limits(unit: str, ceiling: float) -> dict[str, Any]:
+def unit_limits(state: State, unit: str, ceiling: float) -> dict[str, Any]:
     """Return the variables of cgroup_memory_limit for one unit.
 
-    cgroup_memory_limit_units: {unit: {MemoryMax: bytes, MemoryHigh: bytes}}, systemd's own names, High a little below.
+    cgroup_memory_limit_units: {unit: {MemoryMax: bytes, MemoryHigh: bytes}}, systemd's own names. High is a little
+    below Max, and only where there is swap to go to: without, it would throttle the unit for ever and never kill it.
     """
-    return {
-        "cgroup_memory_limit_units": {
-            unit: {"MemoryMax": int(ceiling), "MemoryHigh": int(ceiling * limit("limit_high"))},
-        }
-    }
+    limits = {"MemoryMax": int(ceiling)}
+    if state.swap.total:
+        limits["MemoryHigh"] = int(ceiling * limit("limit_high"))
+    return {"cgroup_memory_limit_units": {unit: limits}}
 
 
 def raised_limit(state: State, group: Group) -> float | None:
@@ -189,10 +189,27 @@ def _limit_in_fault(state: State, shortage: Shortage) -> Finding | None:
     )
 
 
+def _limit_without_name(state: State, shortage: Shortage) -> Finding | None:
+    """A report that says it was a cgroup's limit, and has lost which one."""
+    if state.event.constraint not in (None, *OWN_LIMIT):
+        return None
+    victim = state.event.victim
+    killed = "" if victim is None else f" with {victim.name} (PID {victim.pid}) as the victim"
+    return finding(
+        "cgroup_limit",
+        level("likely"),
+        f"A cgroup met its own memory limit, and the kernel killed within it{killed}; the report has lost its name.",
+        [item("the kernel's word for it", state.event.constraint or "memory cgroup", "text", "OOM report")],
+        machine_only=True,
+    )
+
+
 def cgroup_limit(state: State, shortage: Shortage) -> Finding | None:
     """A unit or container met its own limit."""
     if state.event is not None and state.event.gfp == 0 and is_of_host(state.event):
         return _limit_in_fault(state, shortage)
+    if state.event is not None and state.event.scope == "cgroup" and not state.groups:
+        return _limit_without_name(state, shortage)
     weights = {group.path: _weight(group, state) for group in state.groups}
     met = _deepest([group for group in state.groups if weights[group.path][0]])
     if not met:
@@ -212,7 +229,7 @@ def cgroup_limit(state: State, shortage: Shortage) -> Finding | None:
         weights[group.path][0],
         _cgroup_summary(group, len(met) - 1, state, shortage),
         [piece for each in met[:SHOWN] for piece in _group_evidence(each, state)] + list(shortage.evidence),
-        settings=unit_limits(group.unit, raised) if raised is not None else {},
+        settings=unit_limits(state, group.unit, raised) if raised is not None else {},
         advice=advice,
         machine_only=group.unit is None,
     )

@@ -15,12 +15,16 @@ from ansible_collections.linux_memory.oom.plugins.plugin_utils.human import dura
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.shortage import Shortage, confidence, dominance, is_low
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import Group, State, Task
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import level, limit
-from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import PERCENT, percent, ratio, total
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import MIB, PERCENT, percent, ratio, total
 
 Finding = dict[str, Any]
 
 # The article's value for memory that grows slowly (section 2); every kernel takes it, newer ones up to 200.
 SWAPPINESS = 100
+NIGHTLY = "*-*-* 03:00"  # systemd.time(7)
+HOUR = 3600  # seconds
+# Where swap_tuning puts the file that is proposed; what is there already is left alone.
+SWAP_FILE = "/swapfile-linux_memory_oom"
 
 
 def _whole(state: State) -> float | None:
@@ -76,7 +80,7 @@ def _bounding(state: State, unit: str | None, amount: float) -> tuple[dict[str, 
         f"A limit of {size(ceiling)} for {unit} is memory less what all others hold and less a reserve of "
         f"{percent(limit('available_low'))}."
     )
-    return unit_limits(unit, ceiling), said
+    return unit_limits(state, unit, ceiling), said
 
 
 def _most(
@@ -181,20 +185,55 @@ def _growing(state: State) -> str:
     return f"; the largest program is {task.name}{_in_unit(task)} with {size(task.size)}"
 
 
+def _swap_file(amount: float) -> dict[str, Any]:
+    """Return the variable of swap_tuning for so many bytes of swap to add, in whole MiB."""
+    return {"swap_tuning_files": [{"path": SWAP_FILE, "size": f"{math.ceil(amount / MIB)}M"}]}
+
+
+def _nightly(task: Task | None) -> dict[str, Any]:
+    """Return the variable of swap_tuning for a restart of a task's service in each night; {} where it is not known."""
+    if task is None or not task.unit or not task.unit.endswith(".service"):
+        return {}
+    return {"swap_tuning_restarts": [{"unit": task.unit, "calendar": NIGHTLY}]}
+
+
+def _growth_to_last(state: State) -> float:
+    """Return the bytes of swap that last for swap_hours at the measured growth, at most the size of RAM."""
+    wanted = state.swap.growth * limit("swap_hours")
+    return min(wanted, state.memory.total or wanted)
+
+
 def growth_settings(state: State) -> dict[str, Any]:
     """Return the variables of swap_tuning for slow growth.
 
-    swap_tuning_swappiness: 100. swap_tuning_size: bytes of swap to add, the measured growth x swap_hours, at most the
-    size of RAM. swap_tuning_restart_units: the unit to restart at intervals, where it is known.
+    swap_tuning_swappiness: 100. swap_tuning_files: swap to add, the measured growth x swap_hours, at most the size of
+    RAM. swap_tuning_restarts: the service of the largest program, each night, where it is known.
     """
-    wanted = state.swap.growth * limit("swap_hours")
-    settings: dict[str, Any] = {
+    return {
         "swap_tuning_swappiness": SWAPPINESS,
-        "swap_tuning_size": int(min(wanted, state.memory.total or wanted)),
+        **_swap_file(_growth_to_last(state)),
+        **_nightly(state.tasks[0] if state.tasks else None),
     }
-    if state.tasks and state.tasks[0].unit:
-        settings["swap_tuning_restart_units"] = [state.tasks[0].unit]
-    return settings
+
+
+def _before_it_is_large(task: Task, seconds: float | None, sizes: list[float]) -> tuple[dict[str, Any], str | None]:
+    """Return the variable of swap_tuning that restarts a service in time, and the arithmetic in words.
+
+    restart_share of the time in which it would grow from nothing to its size in the newest report.
+    """
+    if not seconds or not _nightly(task):
+        return _nightly(task), None
+    rate = (sizes[-1] - sizes[0]) / seconds
+    whole = sizes[-1] / rate
+    chosen = int(whole * limit("restart_share"))
+    if chosen < limit("restart_shortest"):
+        return {}, "It grows too fast for restarts to help: bound it with MemoryMax."
+    said = (
+        f"It grew by {size(rate * HOUR)} an hour, so that it has {size(sizes[-1])} after {duration(whole)}; "
+        f"a restart after {percent(limit('restart_share'))} of that, {duration(chosen)}, comes in time."
+    )
+    restart = {"unit": task.unit, "runtime_max": f"{chosen}s", "restart": "always"}
+    return {"swap_tuning_restarts": [restart]}, said
 
 
 def _growth_in_reports(state: State, shortage: Shortage) -> Finding | None:
@@ -209,9 +248,8 @@ def _growth_in_reports(state: State, shortage: Shortage) -> Finding | None:
     task = state.tasks[0]
     seconds = None if growth[0][0] is None or growth[-1][0] is None else growth[-1][0] - growth[0][0]
     name = f"{task.name} (PID {task.pid})"
-    settings: dict[str, Any] = {"swap_tuning_swappiness": SWAPPINESS}
-    if task.unit:
-        settings["swap_tuning_restart_units"] = [task.unit]
+    restarts, why = _before_it_is_large(task, seconds, sizes)
+    settings: dict[str, Any] = {"swap_tuning_swappiness": SWAPPINESS, **restarts}
     over = f" in {duration(seconds)}" if seconds else ""
     pieces = [
         item(f"memory of {name} in the first of the reports", sizes[0], "bytes", "OOM reports, task tables"),
@@ -225,6 +263,7 @@ def _growth_in_reports(state: State, shortage: Shortage) -> Finding | None:
         f"{name}{_in_unit(task)} grew from {size(sizes[0])} to {size(sizes[-1])} over {len(growth)} reports{over}.",
         [*pieces, *shortage.evidence],
         settings=settings,
+        advice=why,
         machine_only=state.container is not None,
     )
 
@@ -253,7 +292,7 @@ def anonymous_growth(state: State, shortage: Shortage) -> Finding | None:
         ],
         settings=settings,
         advice=(
-            f"{size(settings['swap_tuning_size'])} more swap lasts {duration(limit('swap_hours'))} at this growth, or "
+            f"{size(_growth_to_last(state))} more swap lasts {duration(limit('swap_hours'))} at this growth, or "
             "is all that is sensible. The growth was measured over seconds: look again before you act."
         ),
         machine_only=state.container is not None,
@@ -345,7 +384,7 @@ def swap_exhausted(state: State, shortage: Shortage) -> Finding | None:
     settings = {}
     if memory.total:
         # As much again, at most RAM: more would only make the thrashing longer (swap buys time, it adds no memory).
-        settings = {"swap_tuning_size": int(min(swap.total, memory.total))}
+        settings = _swap_file(min(swap.total, memory.total))
     low = is_low(memory.available, memory.usable)
     source = state.where("/proc/meminfo SwapTotal, SwapFree", "Total swap, Free swap")
     left = f" and {size(memory.available)} of memory is available" if low else " and programs wait for memory"

@@ -21,8 +21,8 @@ Finding = dict[str, Any]
 def throttle_settings(state: State) -> dict[str, Any]:
     """Return the variables of dirty_throttle: what the busiest disk writes in a bounded time, as bytes.
 
-    dirty_throttle_dirty_bytes: measured write rate (bytes per second) x dirty_seconds, never above the limit in force
-    nor below dirty_bytes_floor. dirty_throttle_dirty_background_bytes: half of it. {} without a measured rate.
+    dirty_throttle_bytes: measured write rate (bytes per second) x dirty_seconds, never above the limit in force
+    nor below dirty_bytes_floor. dirty_throttle_background_bytes: half of it. {} without a measured rate.
     """
     rate = state.writeback.write_rate
     if not rate:
@@ -32,8 +32,8 @@ def throttle_settings(state: State) -> dict[str, Any]:
         proposed = min(proposed, state.writeback.limit)
     proposed = int(max(proposed, limit("dirty_bytes_floor")))
     return {
-        "dirty_throttle_dirty_bytes": proposed,
-        "dirty_throttle_dirty_background_bytes": int(proposed * limit("dirty_background")),
+        "dirty_throttle_bytes": proposed,
+        "dirty_throttle_background_bytes": int(proposed * limit("dirty_background")),
     }
 
 
@@ -41,7 +41,7 @@ def _arithmetic(state: State, settings: dict[str, Any]) -> str | None:
     if not settings:
         return "Sample for some seconds while the writers run to have the limit computed from the write rate."
     return (
-        f"{size(settings['dirty_throttle_dirty_bytes'])} is {limit('dirty_seconds'):.0f} s of the "
+        f"{size(settings['dirty_throttle_bytes'])} is {limit('dirty_seconds'):.0f} s of the "
         f"{size(state.writeback.write_rate)}/s that {state.writeback.slowest} wrote in the sample, within the bounds."
     )
 

@@ -1,0 +1,267 @@
+# Copyright (c) 2026, linux_memory.oom contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Shows what a remedy does: lets memory fail without it and with it, each time on a fresh machine of the same image.
+
+    python tests/lab/effects dirty_throttle bookworm
+
+The numbers go to docs/effects/NAME-IMAGE.json; `make effects` writes docs/effects.md and its plots from them.
+Machines are booted one after another; an experiment takes three to ten minutes under emulation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+LAB = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(LAB))
+import machines  # noqa: E402 - the lab is no package
+import play  # noqa: E402
+from rootfs import LabError  # noqa: E402
+
+RESULTS = LAB.parent.parent / "docs" / "effects"
+GUEST = Path(__file__).resolve().with_name("guest.py")
+MIB = 1024**2
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One machine of an experiment. drive: what guest.py lets happen; role and variables: what is applied before."""
+
+    name: str
+    drive: str
+    role: str = ""
+    variables: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment: its machines, for how long they are watched, and which numbers tell what happened."""
+
+    title: str
+    setting: str
+    variants: tuple[Variant, ...]
+    numbers: Callable[[dict], dict]
+    plotted: tuple[str, ...]
+    seconds: float
+    memory: int = 1024 * MIB
+    disks: tuple[machines.Disk, ...] = ()
+    until_kill: bool = False
+
+
+# What the numbers are made of
+
+
+def growth(seen: list[dict], take: Callable[[dict], float | None]) -> float:
+    """Return by how much a counter grew between the first and the last look at which it was there."""
+    values = [value for value in map(take, seen) if value is not None]
+    return values[-1] - values[0] if values else 0
+
+
+def seconds(seen: list[dict]) -> float:
+    """Return for how long was looked."""
+    return seen[-1]["time"] - seen[0]["time"]
+
+
+def of_dirty(told: dict) -> dict:
+    """Return how much waited to be written, and how the reader fared."""
+    seen, during = told["seen"], told["reads"][told["reads_before"] :]
+    stalled = growth(seen, lambda look: look["units"]["reader"]["io_stall"])
+    return {
+        "peak of dirty + writeback (bytes)": max(look["dirty"] + look["writeback"] for look in seen),
+        "reader stalled on io (share of the time)": round(stalled / seconds(seen), 3),
+        "reads done": len(during),
+        "longest read (seconds)": max(during, default=None),
+        "written back (bytes)": growth(seen, lambda look: look["written"]),
+    }
+
+
+def of_leak(told: dict) -> dict:
+    """Return when the OOM killer came, and what the innocent program felt."""
+    seen = told["seen"]
+    killed = next((look["time"] for look in seen if look["kills"] > seen[0]["kills"]), None)
+    return {
+        "OOM killer after (seconds; none: not while it was watched)": killed,
+        "watched for (seconds)": seconds(seen),
+        "peak of swap used (bytes)": max(look["swap_used"] for look in seen),
+        "pages swapped in (a second)": round(growth(seen, lambda look: look["swapped_in"]) / seconds(seen), 1),
+        "innocent: major faults (a second)": round(
+            growth(seen, lambda look: look["units"]["innocent"]["major_faults"]) / seconds(seen), 1
+        ),
+        "leaky service restarted": told["restarts"]["leaky"],
+    }
+
+
+def of_burst(told: dict) -> dict:
+    """Return who was killed, and what was lost."""
+    seen = told["seen"]
+    return {
+        "tasks killed": seen[-1]["kills"] - seen[0]["kills"],
+        "servers that survived": sum(told["survived"].values()),
+        "requests to the servers": told["asked"],
+        "requests lost": told["lost"],
+        "bursting service restarted": told["restarts"]["bursty"],
+        "bursting service ended as": told["results"]["bursty"],
+    }
+
+
+SLOW_DISK = machines.Disk(1024 * MIB, limit=4 * MIB)
+DIRTY = {"dirty_throttle_bytes": 16 * MIB, "dirty_throttle_background_bytes": 8 * MIB}
+WRITER = {
+    "dirty_throttle_limits": [
+        {"unit": unit, "path": "/srv/slow", "write_bandwidth": "2M"}
+        for unit in ("writer.service", "direct-writer.service")
+    ]
+}
+SWAP = {"swap_tuning_files": [{"path": "/swapfile-effects", "size": "384M"}], "swap_tuning_swappiness": 60}
+RESTARTS = {"swap_tuning_restarts": {"leaky.service": {"every": "20s"}}}
+LIMIT = {"cgroup_memory_limit_units": {"bursty.service": {"MemoryMax": "192M"}}}
+
+EXPERIMENTS = {
+    "dirty_throttle": Experiment(
+        title="A program that writes faster than its disk takes it",
+        setting="1 GiB of memory; a disk of 4 MiB/s for reads and writes together; a second program reads 64 KiB now "
+        "and then from the same disk.",
+        variants=(
+            Variant("without", "dirty"),
+            Variant("dirty bytes", "dirty", "dirty_throttle", DIRTY),
+            Variant("dirty bytes, writer limited", "dirty", "dirty_throttle", {**DIRTY, **WRITER}),
+            Variant("direct, without", "dirty_direct"),
+            Variant("direct, writer limited", "dirty_direct", "dirty_throttle", WRITER),
+        ),
+        numbers=of_dirty,
+        plotted=("dirty + writeback", "reader: stalled on io"),
+        seconds=40,
+        disks=(SLOW_DISK,),
+    ),
+    "swap_tuning": Experiment(
+        title="A service that leaks slowly",
+        setting="512 MiB of memory; the service takes 4 MiB each second and never looks at them again; a second one "
+        "uses 60 MiB again and again.",
+        variants=(
+            Variant("without", "leak"),
+            Variant("swap file", "leak", "swap_tuning", SWAP),
+            Variant("scheduled restarts", "leak", "swap_tuning", {**SWAP, **RESTARTS}),
+        ),
+        numbers=of_leak,
+        plotted=("available", "swap used"),
+        seconds=300,
+        memory=512 * MIB,
+        until_kill=True,
+    ),
+    "cgroup_memory_limit": Experiment(
+        title="A service that starts workers without measure, beside two that are larger than each of them",
+        setting="768 MiB of memory; two servers hold 150 MiB each and are asked four times a second; the third service "
+        "starts 12 workers of 40 MiB.",
+        variants=(
+            Variant("without", "burst"),
+            Variant("MemoryMax", "burst", "cgroup_memory_limit", LIMIT),
+        ),
+        numbers=of_burst,
+        plotted=("available", "servers: memory"),
+        seconds=60,
+        memory=768 * MIB,
+    ),
+}
+
+
+def watch(one: machines.Machine, experiment: Experiment, variant: Variant) -> dict:
+    """Apply what the variant is about, let the failure happen, and return what was seen."""
+    subprocess.run(one.ssh("cat > /root/guest.py"), input=GUEST.read_bytes(), check=True)
+    one.run("python3 /root/guest.py install")
+    if variant.role:
+        play.role(one, variant.role, variant.variables)
+    until = "--until-kill" if experiment.until_kill else ""
+    done = one.run(f"python3 /root/guest.py drive {variant.drive} {experiment.seconds} {until}", seconds=1800)
+    return json.loads(done.stdout)
+
+
+def series(told: dict) -> dict[str, list]:
+    """Return what a plot can show, a list for each quantity: seconds, bytes, shares."""
+    seen = told["seen"]
+    found = {
+        "time": [look["time"] for look in seen],
+        "dirty + writeback": [look["dirty"] + look["writeback"] for look in seen],
+        "available": [look["available"] for look in seen],
+        "swap used": [look["swap_used"] for look in seen],
+    }
+    if "reader" in seen[0]["units"]:
+        found["reader: stalled on io"] = shares(seen, lambda look: look["units"]["reader"]["io_stall"])
+    if "first" in seen[0]["units"]:
+        found["servers: memory"] = [
+            sum(look["units"][name]["memory"] or 0 for name in ("first", "second")) for look in seen
+        ]
+    return found
+
+
+def shares(seen: list[dict], take: Callable[[dict], float | None], width: int = 8) -> list[float]:
+    """Return which share of the time before each look was spent in a stall, over some looks: one alone jumps."""
+    found = []
+    for number, look in enumerate(seen):
+        before = seen[max(0, number - width)]
+        ends = take(before), take(look)
+        passed = look["time"] - before["time"]
+        found.append(round((ends[1] - ends[0]) / passed, 3) if passed and None not in ends else 0.0)
+    return found
+
+
+def run(name: str, image: str) -> dict:
+    """Run an experiment and return its record."""
+    experiment, variants, kernel = EXPERIMENTS[name], [], ""
+    for variant in experiment.variants:
+        with machines.machine(image, memory=experiment.memory, disks=experiment.disks) as one:
+            kernel = one.run("uname -r").stdout.strip()
+            told = watch(one, experiment, variant)
+        numbers = experiment.numbers(told)
+        print(f"{name} {image}, {variant.name}: {json.dumps(numbers)}", flush=True)
+        shown = {key: values for key, values in series(told).items() if key in ("time", *experiment.plotted)}
+        variants.append(
+            {"name": variant.name, "role": variant.role, "variables": variant.variables, "numbers": numbers}
+            | {"series": shown}
+        )
+    return {
+        "experiment": name,
+        "title": experiment.title,
+        "setting": experiment.setting,
+        "image": image,
+        "kernel": kernel,
+        "emulated": not machines.has_kvm(),
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "command": f"python tests/lab/effects {name} {image}",
+        "variants": variants,
+    }
+
+
+def main() -> int:
+    """Read the command and do it."""
+    parser = argparse.ArgumentParser(prog="python tests/lab/effects", description=__doc__)
+    parser.add_argument("experiment", choices=sorted(EXPERIMENTS))
+    parser.add_argument("image", choices=sorted(machines.IMAGES))
+    parser.add_argument("--results", type=Path, default=RESULTS, help="directory for the numbers (docs/effects)")
+    options = parser.parse_args()
+    # A terminated run takes its machine down as an interrupted one does.
+    signal.signal(signal.SIGTERM, lambda *_what: sys.exit(143))
+    try:
+        record = run(options.experiment, options.image)
+    except LabError as error:
+        print(error, file=sys.stderr)
+        return 1
+    options.results.mkdir(parents=True, exist_ok=True)
+    path = options.results / f"{options.experiment}-{options.image}.json"
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(record) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
