@@ -6,9 +6,9 @@
 
     scenarios.py [--host NAME] [NAME ...]
 
-Without a name all scenarios run that need only containers, one after another; those on virtual machines (their
-hosts.yml names machines) run by name. Each run has a name of its own, in the names of its containers and in the
-directory for what it leaves behind (build/molecule/), and its containers are removed however it ends.
+Without a name all scenarios run that need only containers, one after another; those on virtual machines (their hosts.yml
+names machines) run by name. Each run has a name of its own, in the names of its containers and
+in the directory for what it leaves behind (build/molecule/), and its containers are removed however it ends.
 """
 
 from __future__ import annotations
