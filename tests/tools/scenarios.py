@@ -6,8 +6,7 @@
 
     scenarios.py [--host NAME] [NAME ...]
 
-Without a name all scenarios run that need only containers, one after another; those on virtual machines (their hosts.yml
-names machines) run by name. Each run has a name of its own, in the names of its containers and
+Without a name all scenarios run, one after another. Each run has a name of its own, in the names of its containers and
 in the directory for what it leaves behind (build/molecule/), and its containers are removed however it ends.
 """
 
@@ -16,7 +15,6 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -29,8 +27,7 @@ from collection_cache import collections
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "lab"))
 import containers  # noqa: E402 - beside the lab, not beside the tools
-import machines  # noqa: E402
-from rootfs import LabError, cache  # noqa: E402
+from rootfs import LabError  # noqa: E402
 
 SCENARIOS = ROOT / "molecule"
 BUILD = ROOT / "build" / "molecule"
@@ -39,11 +36,6 @@ BUILD = ROOT / "build" / "molecule"
 def names() -> list[str]:
     """Return the scenarios that this tool runs: those with tests of their own."""
     return sorted(path.parent.name for path in SCENARIOS.glob("*/molecule.yml"))
-
-
-def in_containers() -> list[str]:
-    """Return the scenarios that need no virtual machine."""
-    return [name for name in names() if "machines" not in of_its_own(name)]
 
 
 def choose(matrix: list[dict], own: dict, only: list[str]) -> list[dict]:
@@ -61,26 +53,11 @@ def choose(matrix: list[dict], own: dict, only: list[str]) -> list[dict]:
     return [{**host, **(options.get(host["name"]) or {})} for host in chosen]
 
 
-def of_its_own(name: str) -> dict:
-    """Return what a scenario says of its hosts in hosts.yml."""
-    path = SCENARIOS / name / "hosts.yml"
-    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def on_machines(own: dict, only: list[str]) -> list[dict]:
-    """Return the virtual machines of a scenario, with their images made where they are missing."""
-    named = os.environ.get("LINUX_MEMORY_OOM_IMAGE")
-    wanted = [name for name in (named.split(",") if named else own["machines"]) if not only or name in only]
-    return [{"name": name, "image": machines.image(name).name} for name in wanted]
-
-
 def platforms(name: str, only: list[str]) -> list[dict]:
     """Return the hosts of a scenario with the image of each, made where it is missing."""
-    own = of_its_own(name)
-    if "machines" in own:
-        return on_machines(own, only)
     matrix = yaml.safe_load((SCENARIOS / "matrix.yml").read_text(encoding="utf-8"))["hosts"]
-    hosts = choose(matrix, own, only)
+    own = SCENARIOS / name / "hosts.yml"
+    hosts = choose(matrix, yaml.safe_load(own.read_text(encoding="utf-8")) if own.exists() else {}, only)
     made = containers.images(host["suite"] for host in hosts if "suite" in host)
     return [{**host, "image": host.get("image") or made[host["suite"]]} for host in hosts]
 
@@ -110,7 +87,6 @@ def environment(run: str, folder: Path) -> dict[str, str]:
         "ANSIBLE_LOCALHOST_WARNING": "False",
         "MOLECULE_EPHEMERAL_DIRECTORY": str(folder),
         "LINUX_MEMORY_OOM_RUN": run,
-        "LINUX_MEMORY_OOM_MACHINES": str(cache() / "machines"),
     }
 
 
@@ -154,11 +130,7 @@ def finish(command: list[str], variables: dict[str, str]) -> int:
 
 
 def remove(run: str, hosts: list[dict], variables: dict[str, str]) -> None:
-    """Remove the containers and machines of a run, where Molecule was stopped before it could."""
-    for place in (cache() / "machines").glob(f"{run}-*"):
-        if (place / "machine.json").exists():
-            machines.Machine.load(place).cut()
-        shutil.rmtree(place)
+    """Remove the containers of a run, where Molecule was stopped before it could."""
     there = [f"{run}-{host['name']}" for host in hosts]
     subprocess.run(
         ["podman", "rm", "--force", "--ignore", "--time", "0", *there],
@@ -180,7 +152,7 @@ def main(arguments: list[str]) -> int:
     # A terminated run cleans up as an interrupted one does.
     signal.signal(signal.SIGTERM, lambda *_what: sys.exit(143))
     try:
-        hosts = {name: platforms(name, chosen.host or []) for name in chosen.names or in_containers()}
+        hosts = {name: platforms(name, chosen.host or []) for name in chosen.names or names()}
         if not any(hosts.values()):
             parser.error("no host of the matrix has that name")
         return max(molecule(name, ["test"], some) for name, some in hosts.items() if some)
