@@ -380,8 +380,6 @@ class Dropins:
             unit_id = self._id(name, instances)
             if present_here:
                 self._exists(name, instances)
-                if not wishes and skipped:
-                    continue
             if unit_id in taken and name not in wanted:
                 continue  # asked for by another of its names
             if unit_id in taken:
@@ -485,18 +483,23 @@ class Dropins:
             if not limits:
                 continue
             usage = self.usage.get(unit.name) or {}
-            use = "does not run" if usage.get("current") is None else self._use(usage)
+            use = self._use(unit, usage)
             changes = ["%s %s" % (one["directive"], self._change(one)) for one in limits]
             found.append("%s %s; %s." % (unit.name, use, ", ".join(changes)))
         return found
 
-    @staticmethod
-    def _use(usage):
+    def _use(self, unit, usage):
+        if usage.get("current") is None:
+            return "runs, and what it uses is not known" if self._runs(unit) else "does not run"
         peak = usage.get("peak")
         return "uses %s%s" % (
             unit_limits.megabytes(usage["current"]),
             " (at most %s so far)" % unit_limits.megabytes(peak) if peak is not None else "",
         )
+
+    @staticmethod
+    def _runs(unit):
+        return any(first(one, "ActiveState") in ("active", "reloading", "activating") for one in unit.instances)
 
     @staticmethod
     def _change(item):
@@ -749,10 +752,9 @@ class Dropins:
             for status, value, why in answers:
                 if status == wanted:
                     return {"status": status, "kernel": value, "reason": why}
-        runs = any(first(one, "ActiveState") in ("active", "reloading", "activating") for one in unit.instances)
         live = dropin.live(item["section"], item["directive"])
         return {
-            "status": "applied" if live or runs else "not_running",
+            "status": "applied" if live or self._runs(unit) else "not_running",
             "kernel": self._score(unit, item),
             "reason": None,
         }
