@@ -9,18 +9,12 @@ from __future__ import annotations
 import pytest
 
 
-def show(host, unit: str) -> dict[str, str]:
-    """Return the properties of a unit."""
-    said = host.check_output("systemctl show %s", unit)
-    return dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
-
-
 @pytest.mark.parametrize(
     "unit",
     ["steady.service", "eater.service", "worker@one.service", "batch.slice", "user-4711.slice", "dbus.socket"],
 )
 def test_no_unit_is_limited(host, unit):
-    properties = show(host, unit)
+    properties = host.steady(unit)
     assert properties["MemoryMax"] == properties["MemorySwapMax"] == "infinity"
     assert properties["MemoryLow"] == "0"
     assert properties["NeedDaemonReload"] == "no"
@@ -28,14 +22,14 @@ def test_no_unit_is_limited(host, unit):
 
 
 def test_the_unit_is_as_before(host):
-    properties = show(host, "steady.service")
+    properties = host.steady("steady.service")
     assert (properties["OOMPolicy"], properties["OOMScoreAdjust"], properties["ActiveState"]) == ("stop", "0", "active")
-    assert host.file(f"/proc/{properties['MainPID']}/oom_score_adj").content_string.strip() == "0"
-    properties = show(host, "flaky.service")
+    assert host.said(f"cat /proc/{properties['MainPID']}/oom_score_adj") == "0"
+    properties = host.steady("flaky.service")
     assert (properties["Restart"], properties["StartLimitIntervalUSec"]) == ("no", "10s")
 
 
 def test_no_file_of_the_role_is_left(host):
-    left = host.check_output("find /etc/systemd -name '*linux_memory*' -o -name '*.d' -empty").split()
+    left = host.said("find /etc/systemd -name '*linux_memory*' -o -name '*.d' -empty").split()
     # This one was there before, and is not the role's.
     assert left == ["/etc/systemd/system/foreign.service.d/50-linux_memory_oom-memory_limit.conf"]
