@@ -205,7 +205,7 @@ def complaints_in(said, path):
     """Return what systemd-analyze said of a file, without the file's name, each sentence once."""
     found = []
     for line in said.split("\n"):
-        match = re.match(r"\[?" + re.escape(path) + r"(?::[0-9]+)?\]?:? *(.*)", line.strip())
+        match = re.match(r"\[?" + re.escape(path) + r"(?=[:\] ])[:\]0-9]* *(.*)", line.strip())
         # Old names that it still takes are no fault: they are used where there is no new one.
         if match and "please use" not in match.group(1) and match.group(1) not in found:
             found.append(match.group(1))
