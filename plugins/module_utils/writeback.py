@@ -12,11 +12,12 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import os
 import re
 
 from ansible_collections.linux_memory.oom.plugins.module_utils.blockdev import blocks
 from ansible_collections.linux_memory.oom.plugins.module_utils.meminfo import meminfo
-from ansible_collections.linux_memory.oom.plugins.module_utils.mounts import reachable
+from ansible_collections.linux_memory.oom.plugins.module_utils.mounts import mount_of, mounts, reachable
 from ansible_collections.linux_memory.oom.plugins.module_utils.system import page_size, vm_setting
 from ansible_collections.linux_memory.oom.plugins.module_utils.vmstat import vmstat
 
@@ -103,6 +104,12 @@ def implied_dirtyable(threshold, ratio, page):
     return threshold * page // share if share and threshold is not None else None
 
 
+def dirtyable_memory(tree):
+    """Return the memory of which a dirty ratio is taken now, in bytes, or None where it cannot be read."""
+    names = ("dirty_ratio", "dirty_bytes")
+    return _dirtyable(tree, {name: vm_setting(tree, name) for name in names})
+
+
 def _dirtyable(tree, settings):
     """Return the dirtyable memory in bytes, or None where its parts cannot be read."""
     pages, page = vmstat(tree), page_size(tree)
@@ -185,6 +192,26 @@ def _btrfs_backing(tree, devices):
         if target and set(devices) & set(tree.names("/sys/fs/btrfs/%s/devices" % uuid)):
             return target.rsplit("/", 1)[-1]
     return None
+
+
+def backing_of(tree, path):
+    """Return the number of the device whose dirty pages a path's are, such as "254:16", or None.
+
+    path: a device node, or an absolute path whose file system is meant. Where that is btrfs or on the network, the
+    number or name is one that lasts until it is unmounted.
+    """
+    known = blocks(tree)
+    name = known.of_source(path)
+    if name is None:
+        real = os.path.realpath(path) if tree.live else path
+        entry = mount_of(mounts(tree), real) if tree.exists(path) else None
+        if entry is None:
+            return None
+        if entry["type"] != "overlay":
+            number = _backing(tree, known, entry)
+            return number if number in tree.names("/sys/class/bdi") else None
+        name = (known.devices_of_mount(entry) or [None])[0]
+    return known.number(known.parent(name) or name) if name else None
 
 
 def _devices(tree):

@@ -200,6 +200,10 @@ units:
     disks:
       description: The whole disks of each path in a limit.
       type: dict
+differs:
+  description: Whether the host was not as asked for. The same as C(changed), for plays that ask in check mode first and hide that.
+  type: bool
+  returned: success
 plan:
   description: A sentence for each unit with a limit on memory - what it uses, and what changes.
   type: list
@@ -845,6 +849,7 @@ def main():
         module.fail_json(msg="%s: %s" % (error.filename or "a drop-in", error.strerror or error))
     for warning in run.warnings:
         module.warn(warning)
+    result["differs"] = result["changed"]
     module.exit_json(**result)
 
 
