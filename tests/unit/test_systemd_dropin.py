@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import sys
+from pathlib import Path
 
 import pytest
-from ansible.module_utils import basic
-from ansible_collections.linux_memory.oom.plugins.module_utils import dropin, owned_file, systemd, unit_groups
+import systemd_host
+from ansible_collections.linux_memory.oom.plugins.module_utils import systemd, unit_groups
 from ansible_collections.linux_memory.oom.plugins.module_utils.tree import Tree
-from ansible_collections.linux_memory.oom.plugins.modules import systemd_dropin
+from killed_at_each_call import killed_at_each_call
 
 MIB = 1024**2
 
@@ -51,91 +54,15 @@ def test_units_that_systemctl_shows_are_told_apart():
     assert systemd.parse_show("") == []
 
 
-class Fake:
-    """A systemd of files: it has the units given and reads drop-ins below a directory when it is told to reload."""
-
-    def __init__(self, units: dict[str, dict[str, str]], folder: str) -> None:
-        self.units = units
-        self.folder = folder
-        self.read: dict[str, str] = {}
-        self.calls: list[list[str]] = []
-        self.complaints = ""
-        self.stubborn: dict[str, str] = {}
-
-    def __call__(self, command, **_options):
-        self.calls.append(command)
-        return getattr(self, command[1].split("=")[0].strip("-").replace("-", "_"))(command)
-
-    def dump_configuration_items(self, _command):
-        return 0, "[Unit]\nStartLimitBurst=X\nStartLimitIntervalSec=X\n[Service]\nMemoryMax=X\nNice=X\nRestart=X\n", ""
-
-    def version(self, _command):
-        return 0, "systemd 252 (252.39-1~deb12u2)\n", ""
-
-    def show(self, command):
-        names = command[command.index("--") + 1 :]
-        found = []
-        for name in names:
-            state = "loaded" if name in self.units else "not-found"
-            text = self.read.get(name)
-            path = dropin.path_of(name, "x", self.folder)
-            properties = {"Id": name, "LoadState": state, "DropInPaths": path if text else "", "MemoryMax": "infinity"}
-            properties["NeedDaemonReload"] = "no" if owned_file.read(path) == text else "yes"
-            properties.update(self.units.get(name, {}))
-            for _section, directive, value, _line in dropin.parse(text):
-                properties[directive] = str(dropin.parse_size(value)) if directive == "MemoryMax" else value
-            properties.update(self.stubborn)
-            found.append("".join(f"{key}={value}\n" for key, value in properties.items()))
-        return 0, "\n".join(found), ""
-
-    def daemon_reload(self, _command):
-        self.read = {}
-        for name in self.units:
-            text = owned_file.read(dropin.path_of(name, "x", self.folder))
-            if text is not None:
-                self.read[name] = text
-        return 0, "", ""
-
-    def verify(self, command):
-        folder = os.path.dirname(command[-1])
-        return 0, "", self.complaints.replace("STAGE", folder)
-
-    def __str__(self) -> str:
-        return " ".join(call[1] for call in self.calls)
-
-
 @pytest.fixture
-def host(tmp_path, monkeypatch):
-    """Return a function that runs the module, and the fake systemd as its attribute."""
+def host(tmp_path):
+    """Return a function that runs the module, with the systemd and its directory as attributes."""
     folder = tmp_path / "system"
     folder.mkdir()
-    fake = Fake({"a.service": {}, "b.service": {"Nice": "0"}}, str(folder))
-    monkeypatch.setattr(dropin, "DIRECTORY", str(folder))
-    monkeypatch.setattr(dropin.path_of, "__defaults__", (str(folder),))
-    monkeypatch.setattr(systemd.Systemd, "running", lambda self: True)
-    monkeypatch.setattr(systemd, "_DAEMONS", ("/bin/sh",))
-    monkeypatch.setattr(systemd_dropin, "SETTLE_SECONDS", 0)
-    monkeypatch.setattr(basic.AnsibleModule, "run_command", lambda self, command, **options: fake(command, **options))
-    results = []
+    fake = systemd_host.Systemd(folder)
 
-    class Done(Exception):
-        """The module has answered."""
-
-    def leave(self, **result):
-        results.append(result)
-        raise Done
-
-    monkeypatch.setattr(basic.AnsibleModule, "exit_json", leave)
-    monkeypatch.setattr(basic.AnsibleModule, "fail_json", lambda self, msg, **rest: leave(self, failed=True, msg=msg))
-
-    def run(check=False, **options):
-        arguments = {"purpose": "x", **options, "_ansible_check_mode": check, "_ansible_remote_tmp": str(tmp_path)}
-        monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode())
-        monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
-        fake.calls.clear()
-        with pytest.raises(Done):
-            systemd_dropin.main()
-        return results[-1]
+    def run(**options):
+        return systemd_host.run(fake, **options)
 
     run.systemd = fake
     run.folder = folder
@@ -258,6 +185,54 @@ def test_what_a_killed_run_has_left_is_swept(host):
     (host.folder / "a.service.d" / ".linux_memory.oom.abc").write_text("[Serv")
     host(units=LIMIT)
     assert os.listdir(host.folder / "a.service.d") == ["50-linux_memory_oom-x.conf"]
+
+
+# Killed
+
+ROOT = Path(__file__).resolve().parents[2]
+OTHER = {"a.service": {"MemoryMax": "96M"}, "b.service": {"Nice": 7}}
+
+
+def drop_ins(place: Path) -> dict[str, str]:
+    """Return what systemd would read below a directory."""
+    return {str(path.relative_to(place)): path.read_text() for path in (place / "system").rglob("*.conf")}
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted"),
+    [(None, {"units": LIMIT}), (LIMIT, {"units": OTHER}), (LIMIT, {"state": "absent"})],
+    ids=["first", "other", "undo"],
+)
+def test_killed_at_each_call_it_leaves_old_or_new_and_the_next_run_repairs(before, wanted, tmp_path):
+    start, end = tmp_path / "start", tmp_path / "end"
+    for place in (start, end):
+        (place / "system").mkdir(parents=True)
+        if before:
+            systemd_host.run(systemd_host.Systemd(place / "system"), units=before)
+    systemd_host.run(systemd_host.Systemd(end / "system"), **wanted)
+    old, new = drop_ins(start), drop_ins(end)
+    script = str(Path(systemd_host.__file__))
+
+    def command(place):
+        return [sys.executable, script, str(ROOT / "build" / "collections"), json.dumps(wanted), str(place / "system")]
+
+    def arrange(place):
+        shutil.copytree(start, place, dirs_exist_ok=True)
+
+    killed = 0
+    for place, call in killed_at_each_call(command, arrange, tmp_path):
+        for name, text in drop_ins(place).items():
+            assert text in (old.get(name), new.get(name)), call
+        # systemd still has what it read before the run that was killed.
+        still = systemd_host.Systemd(start / "system")
+        still.folder = str(place / "system")
+        still.read = {name: text.replace(str(start), str(place)) for name, text in still.read.items()}
+        systemd_host.run(still, **wanted)
+        assert drop_ins(place) == new, call
+        assert sorted(still.read) == sorted(name.split(".d/")[0].split("/")[-1] for name in new), call
+        assert not [name for name in place.rglob(".linux_memory.oom*") if "/system/" in str(name)], call
+        killed += 1
+    assert killed >= 2
 
 
 # The kernel's files
