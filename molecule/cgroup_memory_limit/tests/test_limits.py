@@ -21,7 +21,7 @@ import recorded  # noqa: E402 - shared by the scenarios, and no package
 
 MIB = 1024**2
 MODULE = "linux_memory.oom.systemd_dropin"
-REFUSALS = yaml.safe_load((HERE.parents[1] / "refusals.yml").read_text(encoding="utf-8"))
+REFUSALS = yaml.safe_load((HERE.parents[1] / "vars" / "refusals.yml").read_text(encoding="utf-8"))["refusals"]
 
 
 def answer(host, check: bool = False) -> dict:
