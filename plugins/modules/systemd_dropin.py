@@ -351,10 +351,11 @@ class Dropins:
         names = list(wanted)
         if self.options["state"] == "absent" and not names or self.options["others"] == "remove":
             name = dropin.file_name(self.options["purpose"])
-            for path in sorted(glob.glob("%s/*.d/%s" % (dropin.DIRECTORY, name))):
-                unit = dropin.unit_of_path(path)
-                if unit not in names and owned_file.is_owned(owned_file.read(path)):
-                    names.append(unit)
+            paths = glob.glob("%s/*.d/%s" % (dropin.DIRECTORY, name))
+            found = [dropin.unit_of_path(path) for path in paths if owned_file.is_owned(owned_file.read(path))]
+            # A run that was killed has removed the file, and systemd has not heard of it.
+            found += self.systemd.reading(name) if self.running else []
+            names += [unit for unit in sorted(set(found)) if unit not in names]
         return names
 
     def properties(self, wanted, texts):
@@ -392,6 +393,8 @@ class Dropins:
             path = dropin.path_of(unit_id, purpose)
             text = owned_file.read(path)
             if text is not None and not owned_file.is_owned(text):
+                if not present_here:
+                    continue  # nothing of ours, so nothing to take back
                 raise dropin.BadInput("units: %s is there and was not written by this collection; move it away" % path)
             # Of a unit that is not there systemd shows defaults, which say nothing.
             instances = [one for one in instances if first(one, "LoadState") not in ("not-found", "masked")]
@@ -539,7 +542,7 @@ class Dropins:
 
     def needs_reload(self):
         """Return whether systemd has to read its files again."""
-        return any(unit.changed or (unit.text is not None and unit.stale()) for unit in self.units)
+        return any(unit.changed or unit.stale() for unit in self.units)
 
     def apply(self):
         """Write, reload, compare; put everything back where it does not agree. Raises SystemdError and Differs."""

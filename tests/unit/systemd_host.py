@@ -51,7 +51,8 @@ class Systemd:
     def show(self, command):
         """Answer systemctl show."""
         found = []
-        for name in command[command.index("--") + 1 :]:
+        names = command[command.index("--") + 1 :]
+        for name in self.units if names == ["*"] else names:
             text = self.read.get(name)
             path = dropin.path_of(name, "x", self.folder)
             properties = {

@@ -109,6 +109,16 @@ def test_a_file_without_a_reload_is_repaired(host):
     assert not host(units=LIMIT)["changed"]
 
 
+@pytest.mark.parametrize("names", [{}, LIMIT])
+def test_a_removed_file_that_systemd_still_has_is_repaired(host, names):
+    host(units=LIMIT)
+    shutil.rmtree(host.folder / "a.service.d")
+    done = host(state="absent", units=names)
+    assert (done["changed"], done["reloaded"]) == (True, True)
+    assert host.systemd.read == {}
+    assert not host(state="absent", units=names)["changed"]
+
+
 def test_what_systemd_does_not_take_over_is_put_back(host):
     host(units=LIMIT)
     before = {path: path.read_text() for path in host.folder.rglob("*.conf")}
@@ -176,8 +186,11 @@ def test_a_file_of_somebody_else_is_left_alone(host):
     path.write_text("[Service]\nNice=1\n")
     assert "was not written by this collection" in host(units=LIMIT)["msg"]
     assert path.read_text() == "[Service]\nNice=1\n"
-    host(state="absent")
-    assert path.exists()
+    assert not host(state="absent")["changed"]
+    host.systemd.daemon_reload(None)
+    for units in ({}, LIMIT):
+        assert not host(state="absent", units=units).get("failed")
+    assert path.read_text() == "[Service]\nNice=1\n"
 
 
 def test_what_a_killed_run_has_left_is_swept(host):
@@ -226,7 +239,6 @@ def test_killed_at_each_call_it_leaves_old_or_new_and_the_next_run_repairs(befor
         # systemd still has what it read before the run that was killed.
         still = systemd_host.Systemd(start / "system")
         still.folder = str(place / "system")
-        still.read = {name: text.replace(str(start), str(place)) for name, text in still.read.items()}
         systemd_host.run(still, **wanted)
         assert drop_ins(place) == new, call
         assert sorted(still.read) == sorted(name.split(".d/")[0].split("/")[-1] for name in new), call
