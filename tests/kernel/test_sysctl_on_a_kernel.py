@@ -139,13 +139,16 @@ def throttled(guest):
 
 def test_a_later_file_is_named_before_anything_changes(guest):
     guest.said("printf '#\\nvm.dirty_ratio = 30\\n' >/etc/sysctl.d/95-late.conf")
-    answer = guest.vm_sysctl(settings={"vm.dirty_bytes": 100000000, "vm.swappiness": 10})
+    wish = {"vm.dirty_bytes": 100000000, "vm.dirty_background_bytes": 25000000, "vm.swappiness": 10}
+    answer = guest.vm_sysctl(settings=wish)
     assert "/etc/sysctl.d/95-late.conf line 2 sets vm.dirty_ratio, which makes vm.dirty_bytes 0" in answer["msg"]
     assert (guest.values(), guest.ours()) == (guest.first, [])
-    answer = guest.vm_sysctl(settings={"vm.dirty_bytes": 100000000, "vm.swappiness": 10}, on_override="rename")
+    answer = guest.vm_sysctl(settings=wish, on_override="rename")
     assert answer["file"] == "/etc/sysctl.d/99-linux_memory_oom.conf"
     # What a boot would do, done by the program that does it.
-    guest.said("sysctl -qw vm.dirty_ratio=20 vm.swappiness=60; /lib/systemd/systemd-sysctl")
+    guest.said(
+        "sysctl -qw vm.dirty_ratio=20 vm.dirty_background_ratio=10 vm.swappiness=60; /lib/systemd/systemd-sysctl"
+    )
     assert (guest.values()["vm.dirty_bytes"], guest.values()["vm.swappiness"]) == ("100000000", "10")
     guest.vm_sysctl(state="absent")
     assert (guest.values(), guest.ours()) == (guest.first, [])
