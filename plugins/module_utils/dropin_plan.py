@@ -50,6 +50,8 @@ class Unit:
             if first(instance, "LoadState") == "not-found":
                 continue
             loaded = self.path in words(first(instance, "DropInPaths"))
+            if self.text is None and not loaded:
+                continue  # what else systemd has not read is not ours
             if loaded != (self.text is not None) or first(instance, "NeedDaemonReload") == "yes":
                 return True
         return False

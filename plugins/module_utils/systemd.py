@@ -112,6 +112,18 @@ class Systemd:
             found[name] = [block for block in rest if fnmatch.fnmatchcase(first(block, "Id"), wildcard)]
         return found
 
+    def reading(self, name):
+        """Return the units whose drop-ins of a name systemd has read, whether or not the files are still there."""
+        status, said, errors = self._call(["systemctl", "show", "--property=DropInPaths", "--", "*"])
+        if status != 0:
+            raise SystemdError("systemctl show failed: %s" % errors.strip())
+        paths = {path for block in parse_show(said) for path in words(first(block, "DropInPaths"))}
+        return sorted(
+            dropin.unit_of_path(path)
+            for path in paths
+            if path.startswith(dropin.DIRECTORY) and path.endswith(".d/" + name)
+        )
+
     def reload(self):
         """Make systemd read its files again."""
         status, _said, errors = self._call(["systemctl", "daemon-reload"])
@@ -205,7 +217,7 @@ def complaints_in(said, path):
     """Return what systemd-analyze said of a file, without the file's name, each sentence once."""
     found = []
     for line in said.split("\n"):
-        match = re.match(r"\[?" + re.escape(path) + r"(?::[0-9]+)?\]?:? *(.*)", line.strip())
+        match = re.match(r"\[?" + re.escape(path) + r"(?=[:\] ])[:\]0-9]* *(.*)", line.strip())
         # Old names that it still takes are no fault: they are used where there is no new one.
         if match and "please use" not in match.group(1) and match.group(1) not in found:
             found.append(match.group(1))

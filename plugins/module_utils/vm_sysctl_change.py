@@ -159,25 +159,29 @@ class Change:
     # What must not happen.
 
     def _refuse_what_would_hurt(self):
-        target = dict(self.running, **self.plan.target)
-        changing = dict(self.plan.writes)
+        # Whether or not it can be written now: a boot would set it. What is there already is no reason to fail later,
+        # when the numbers have moved.
+        target = dict(self.running)
+        changing = {}
+        for name, value in self.wanted.items():
+            target.update((one, value if one == name else "0") for one in vm_sysctl_plan.group(name))
+            if not _same(self.running.get(name), value) and not _same(self.old.get(name), value):
+                changing[name] = value
         problems = []
         dirtyable = self._dirtyable()
         size = number(changing.get("vm.dirty_bytes", ""))
-        if dirtyable and size and size > dirtyable and "vm.dirty_bytes" in self.wanted:
+        if dirtyable and size and size > dirtyable:
             problems.append(
                 "settings: vm.dirty_bytes is %d bytes, and of this host's memory only %d bytes can be dirty now"
                 % (size, dirtyable)
             )
-        touched = [
-            name for name in changing if name.startswith(("vm.dirty_ratio", "vm.dirty_b")) and name in self.wanted
-        ]
+        touched = [name for name in changing if name.startswith(("vm.dirty_ratio", "vm.dirty_b"))]
         if touched and vm_sysctl_plan.background_is_below(self._all_dirty(target), dirtyable) is False:
             problems.append(
                 "settings: with %s the background limit would not be below the dirty limit (%s), and the kernel would "
                 "take half of that" % (_spoken(changing, touched), _spoken(self._all_dirty(target)))
             )
-        if changing.get("vm.overcommit_memory") == "2" and "vm.overcommit_memory" in self.wanted:
+        if changing.get("vm.overcommit_memory") == "2":
             limit, promised = self._promises(target)
             if limit is not None and promised is not None and promised > limit:
                 problems.append(

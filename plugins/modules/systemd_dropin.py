@@ -351,10 +351,11 @@ class Dropins:
         names = list(wanted)
         if self.options["state"] == "absent" and not names or self.options["others"] == "remove":
             name = dropin.file_name(self.options["purpose"])
-            for path in sorted(glob.glob("%s/*.d/%s" % (dropin.DIRECTORY, name))):
-                unit = dropin.unit_of_path(path)
-                if unit not in names and owned_file.is_owned(owned_file.read(path)):
-                    names.append(unit)
+            paths = glob.glob("%s/*.d/%s" % (dropin.DIRECTORY, name))
+            found = [dropin.unit_of_path(path) for path in paths if owned_file.is_owned(owned_file.read(path))]
+            # A run that was killed has removed the file, and systemd has not heard of it.
+            found += self.systemd.reading(name) if self.running else []
+            names += [unit for unit in sorted(set(found)) if unit not in names]
         return names
 
     def properties(self, wanted, texts):
@@ -384,8 +385,6 @@ class Dropins:
             unit_id = self._id(name, instances)
             if present_here:
                 self._exists(name, instances)
-                if not wishes and skipped:
-                    continue
             if unit_id in taken and name not in wanted:
                 continue  # asked for by another of its names
             if unit_id in taken:
@@ -394,6 +393,8 @@ class Dropins:
             path = dropin.path_of(unit_id, purpose)
             text = owned_file.read(path)
             if text is not None and not owned_file.is_owned(text):
+                if not present_here:
+                    continue  # nothing of ours, so nothing to take back
                 raise dropin.BadInput("units: %s is there and was not written by this collection; move it away" % path)
             # Of a unit that is not there systemd shows defaults, which say nothing.
             instances = [one for one in instances if first(one, "LoadState") not in ("not-found", "masked")]
@@ -489,18 +490,23 @@ class Dropins:
             if not limits:
                 continue
             usage = self.usage.get(unit.name) or {}
-            use = "does not run" if usage.get("current") is None else self._use(usage)
+            use = self._use(unit, usage)
             changes = ["%s %s" % (one["directive"], self._change(one)) for one in limits]
             found.append("%s %s; %s." % (unit.name, use, ", ".join(changes)))
         return found
 
-    @staticmethod
-    def _use(usage):
+    def _use(self, unit, usage):
+        if usage.get("current") is None:
+            return "runs, and what it uses is not known" if self._runs(unit) else "does not run"
         peak = usage.get("peak")
         return "uses %s%s" % (
             unit_limits.megabytes(usage["current"]),
             " (at most %s so far)" % unit_limits.megabytes(peak) if peak is not None else "",
         )
+
+    @staticmethod
+    def _runs(unit):
+        return any(first(one, "ActiveState") in ("active", "reloading", "activating") for one in unit.instances)
 
     @staticmethod
     def _change(item):
@@ -536,7 +542,7 @@ class Dropins:
 
     def needs_reload(self):
         """Return whether systemd has to read its files again."""
-        return any(unit.changed or (unit.text is not None and unit.stale()) for unit in self.units)
+        return any(unit.changed or unit.stale() for unit in self.units)
 
     def apply(self):
         """Write, reload, compare; put everything back where it does not agree. Raises SystemdError and Differs."""
@@ -753,10 +759,9 @@ class Dropins:
             for status, value, why in answers:
                 if status == wanted:
                     return {"status": status, "kernel": value, "reason": why}
-        runs = any(first(one, "ActiveState") in ("active", "reloading", "activating") for one in unit.instances)
         live = dropin.live(item["section"], item["directive"])
         return {
-            "status": "applied" if live or runs else "not_running",
+            "status": "applied" if live or self._runs(unit) else "not_running",
             "kernel": self._score(unit, item),
             "reason": None,
         }

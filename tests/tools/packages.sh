@@ -17,6 +17,7 @@ wanted=(
   chromedriver:chromium-driver
   shellcheck:shellcheck
   ssh:openssh-client
+  strace:strace
   zstd:zstd
 )
 missing=()

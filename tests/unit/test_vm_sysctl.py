@@ -410,7 +410,10 @@ def test_a_file_that_cannot_be_written_refuses_before_anything(host, monkeypatch
         ),
     ],
 )
-def test_what_the_numbers_speak_against_is_refused_unless_forced(host, wish, words):
+@pytest.mark.parametrize("writable", [True, False])
+def test_what_the_numbers_speak_against_is_refused_unless_forced(host, monkeypatch, wish, words, writable):
+    if not writable:
+        read_only(monkeypatch, errno.EROFS)
     host.put("/proc/meminfo", host.text("/proc/meminfo").replace("2900000", "3900000"))
     before = host.state()
     with pytest.raises(Refused, match=words):
