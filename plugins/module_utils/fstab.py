@@ -38,7 +38,8 @@ def swap_line(path, options):
 
 def parse_line(line):
     """Return the fields of a line as a dict, or None for a comment, an empty line and what is no entry."""
-    fields = line.split()
+    # As getmntent(3): blanks and tabs, and no other kind of space.
+    fields = re.split("[ \t]+", line.strip(" \t\r\n"))
     if len(fields) < 3 or fields[0].startswith("#"):
         return None
     return {
