@@ -73,7 +73,11 @@ def write(path, text, move, mode=0o644):
     if not os.path.isdir(folder):
         os.makedirs(folder, 0o755)
     new = not os.path.exists(path)
-    handle, partial = tempfile.mkstemp(prefix=".linux_memory.oom.", dir=folder)
+    prefix = ".linux_memory.oom.%s." % os.path.basename(path)
+    for name in os.listdir(folder):
+        if name.startswith(prefix):
+            os.unlink(os.path.join(folder, name))  # a run was killed here
+    handle, partial = tempfile.mkstemp(prefix=prefix, dir=folder)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)

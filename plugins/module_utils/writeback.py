@@ -103,6 +103,12 @@ def implied_dirtyable(threshold, ratio, page):
     return threshold * page // share if share and threshold is not None else None
 
 
+def dirtyable_memory(tree):
+    """Return the memory of which a dirty ratio is taken now, in bytes, or None where it cannot be read."""
+    names = ("dirty_ratio", "dirty_bytes")
+    return _dirtyable(tree, {name: vm_setting(tree, name) for name in names})
+
+
 def _dirtyable(tree, settings):
     """Return the dirtyable memory in bytes, or None where its parts cannot be read."""
     pages, page = vmstat(tree), page_size(tree)

@@ -1,0 +1,113 @@
+# Copyright (c) 2026, linux_memory.oom contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""vm_sysctl killed at each call that writes: old or new, never half, and the next run repairs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from ansible_collections.linux_memory.oom.plugins.module_utils.vm_sysctl_change import Change
+from killed_at_each_call import killed_at_each_call
+from sysctl_hosts import Kernel
+
+ROOT = Path(__file__).resolve().parents[2]
+OURS = "/etc/sysctl.d/90-linux_memory_oom.conf"
+PROGRAM = """\
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from ansible_collections.linux_memory.oom.plugins.module_utils.vm_sysctl_change import Change
+change = Change(json.loads(sys.argv[2]), root=sys.argv[3])
+change.look()
+change.apply()
+"""
+FIRST = {"vm.swappiness": 10, "vm.min_free_kbytes": 50000}
+SECOND = {"vm.swappiness": 20, "vm.page-cluster": 0}
+OPTIONS = {"path": OURS, "state": "present", "on_override": "rename", "force": True}
+
+
+def command(settings, **options):
+    """Return the program for a wish: the module's own work, on files. Values keep their length, as the kernel's do."""
+    wish = json.dumps({**OPTIONS, "settings": settings, **options})
+    return lambda place: [sys.executable, "-c", PROGRAM, str(ROOT / "build" / "collections"), wish, str(place)]
+
+
+class Host(Kernel):
+    """A host that is there already."""
+
+    def __init__(self, root):
+        self.root = root
+
+
+def run(place, settings, **options):
+    """Do the same without being killed."""
+    change = Change({**OPTIONS, "settings": settings, **options}, root=str(place))
+    change.look()
+    change.apply()
+
+
+def untouched(place):
+    """Make a host."""
+    Kernel(place)
+
+
+def set_before(place):
+    """Make a host on which something was set."""
+    untouched(place)
+    run(place, FIRST)
+
+
+def overridden(place):
+    """Make a host on which another file has come, so that the next run has to take a later name."""
+    set_before(place)
+    Host(place).put("/etc/sysctl.d/99-sysctl.conf", "vm.swappiness = 60\n")
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted"),
+    [
+        (untouched, {"settings": FIRST}),
+        (set_before, {"settings": SECOND}),
+        (overridden, {"settings": FIRST}),
+        (set_before, {"settings": None, "state": "absent"}),
+    ],
+    ids=["first", "other", "rename", "undo"],
+)
+def test_old_or_new_and_repaired(before, wanted, tmp_path):
+    start, end = tmp_path / "start", tmp_path / "end"
+    for place in (start, end):
+        place.mkdir()
+        before(place)
+    run(end, **wanted)
+    old, new = Host(start).state(), Host(end).state()
+    ours = {name for name in {*old, *new} if name.endswith("linux_memory_oom.conf")}
+    killed = []
+
+    def arrange(place):
+        shutil.copytree(start, place, dirs_exist_ok=True)
+
+    for place, call in killed_at_each_call(command(**wanted), arrange, tmp_path):
+        left = Host(place).state()
+        for name in ours & left.keys():
+            text = left[name]
+            # While something is given up, the file holds what was and what is wished, and is whole as well.
+            both = text.startswith("# Managed by") and text.endswith("\n") and "vm.page-cluster = 0" in text
+            assert text in (old.get(name), new.get(name)) or both, call
+        for name in left.keys() - ours:
+            # A rest of the file that was being written is not read by anybody.
+            assert name in old or (Path(name).name.startswith(".") and not name.endswith(".conf")), (call, name)
+        run(place, **wanted)
+        assert Host(place).state() == new, call
+        run(place, None, state="absent")
+        undone = Host(place).state()
+        assert undone["proc/sys/vm/swappiness"] == "60\n", call
+        assert undone["proc/sys/vm/page-cluster"] == "3\n", call
+        assert not [name for name in undone if name.endswith("oom.conf")], call
+        killed.append(call[0])
+    assert len(killed) >= 2
+    assert {"rename", "unlink"} & set(killed)
