@@ -61,7 +61,9 @@ class Fstab:
         self.text = text
         lines = (text or "").split("\n")
         begin = _BEGIN % owner
-        starts = [number for number, line in enumerate(lines) if line in (begin, begin + _NO_LINE_END, begin + _NO_FILE)]
+        starts = [
+            number for number, line in enumerate(lines) if line in (begin, begin + _NO_LINE_END, begin + _NO_FILE)
+        ]
         ends = [number for number, line in enumerate(lines) if line == _END % owner]
         if not starts and not ends:
             self.before, self.inside, self.after = text or "", None, ""
@@ -69,8 +71,8 @@ class Fstab:
             return
         if len(starts) != 1 or len(ends) != 1 or ends[0] < starts[0]:
             raise ValueError(
-                "/etc/fstab has %d lines '# BEGIN linux_memory.oom %s' and %d lines '# END linux_memory.oom %s', where one "
-                "pair is allowed: mend the file by hand." % (len(starts), owner, len(ends), owner)
+                "/etc/fstab has %d lines '# BEGIN linux_memory.oom %s' and %d lines '# END linux_memory.oom %s', where "
+                "one pair is allowed: mend the file by hand." % (len(starts), owner, len(ends), owner)
             )
         start, end = starts[0], ends[0]
         self.note = lines[start][len(begin) :]

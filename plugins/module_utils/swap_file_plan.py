@@ -20,8 +20,8 @@ __metaclass__ = type
 import os
 import re
 
-MIB = 1024 ** 2
-GIB = 1024 ** 3
+MIB = 1024**2
+GIB = 1024**3
 
 # mkswap refuses less than ten pages; below this nobody is helped.
 MIN_SIZE = MIB
@@ -254,8 +254,8 @@ def refuse_room(states, wishes, available, total):
     if needed == 0 or needed + margin <= available:
         return None
     return (
-        "%s of swap in use would have to go into memory, where %s are available (MemAvailable) and %s of them must stay "
-        "so: stop what is swapped out first, or say force" % (human(needed), human(available), human(margin))
+        "%s of swap in use would have to go into memory, where %s are available (MemAvailable) and %s of them must "
+        "stay so: stop what is swapped out first, or say force" % (human(needed), human(available), human(margin))
     )
 
 

@@ -51,7 +51,12 @@ def wrong_path(path, purpose):
     if os.path.normpath(path) != path or not re.match(r"/[\x21-\x7e]+$", path):
         return "it is not a plain absolute path"
     if os.path.dirname(path) not in (UNITS, ZRAM, PROGRAMS, SETTINGS) and not drop_in_unit(path):
-        return "its directory must be %s, one of its drop-in directories, %s, %s or %s" % (UNITS, ZRAM, PROGRAMS, SETTINGS)
+        return "its directory must be %s, one of its drop-in directories, %s, %s or %s" % (
+            UNITS,
+            ZRAM,
+            PROGRAMS,
+            SETTINGS,
+        )
     if not name_is_owned(os.path.basename(path), purpose):
         return "its name must begin with linux_memory_oom-%s or with two digits, a hyphen and that" % purpose
     return None

@@ -66,14 +66,10 @@ options:
     default: []
   needs:
     description:
-      - Paths that must be there, and the package that each comes with. Where one is not, nothing is changed and RV(missing) names
-        the packages.
+      - Paths that must be there, and what each comes with. Where one is not, nothing is changed. In check mode it is RV(missing), and
+        what would be changed with it is predicted.
     type: dict
     default: {}
-  needs_met:
-    description: Whether O(needs) are met or, in check mode, would be by now.
-    type: bool
-    default: false
   state:
     description: V(absent) removes all files of the O(purpose).
     type: str
@@ -128,12 +124,18 @@ units:
       before: {active: false, enabled: false}
       after: {active: true, enabled: true}
 missing:
-  description: The packages of O(needs) that are not there. Where it is not empty, nothing was changed.
+  description: The paths of O(needs) that are not there.
   returned: success
   type: list
   elements: str
+package_manager:
+  description: The first of V(apt), V(dnf), V(yum) and V(zypper) that the host has, null where it has none.
+  returned: success
+  type: str
+  sample: apt
 """
 
+import hashlib
 import os
 import re
 import stat
@@ -169,7 +171,9 @@ class Host:
         """Run a command; raise Refusal with what it said where it fails."""
         status, out, errors = self.command(words)
         if status:
-            raise Refusal("`%s` failed: %s." % (" ".join(words), (errors or out).strip().rstrip(".").replace("\n", "; ")))
+            raise Refusal(
+                "`%s` failed: %s." % (" ".join(words), (errors or out).strip().rstrip(".").replace("\n", "; "))
+            )
         return out
 
     def show(self, units, properties):
@@ -177,8 +181,11 @@ class Host:
         if not units:
             return {}
         out = self.must(["systemctl", "show", "--property=" + ",".join(["Id"] + properties)] + ["--"] + list(units))
+        # A block for each, in this order; Id can differ from what was asked for (aliases).
+        blocks = out.strip("\n").split("\n\n")
         found = {}
-        for unit, block in zip(units, out.strip("\n").split("\n\n")):
+        for number, unit in enumerate(units):
+            block = blocks[number] if number < len(blocks) else ""
             found[unit] = dict(line.split("=", 1) for line in block.split("\n") if "=" in line)
         return found
 
@@ -192,6 +199,12 @@ class Host:
             }
             for name, said in found.items()
         }
+
+    def not_read(self, paths):
+        """Return whether systemd has not read the files of units since they were changed: a run was stopped there."""
+        names = {unit_files.drop_in_unit(path) or os.path.basename(path) for path in paths}
+        names = sorted(name for name in names if name.endswith((".timer", ".service", ".slice", ".scope", ".socket")))
+        return any(said.get("NeedDaemonReload") == "yes" for said in self.show(names, ["NeedDaemonReload"]).values())
 
     def owned(self):
         """Return {path: (text, mode)} of the files of the purpose that this collection wrote."""
@@ -247,9 +260,9 @@ def refuse(host, params, files, there):
             status, dummy, dummy = host.command(["systemd-analyze", "calendar", value])
             if status:
                 raise Refusal("files: OnCalendar=%s in %s is no calendar event (systemd.time(7))." % (value, path))
-        if unit_files.zram_devices(text) and os.path.dirname(path) == unit_files.ZRAM:
-            if host.command(["systemd-detect-virt", "--container", "--quiet"])[0] == 0:
-                raise Refusal("files: %s is for zram-generator, which does nothing in a container." % path)
+        zram = unit_files.zram_devices(text) and os.path.dirname(path) == unit_files.ZRAM
+        if zram and host.command(["systemd-detect-virt", "--container", "--quiet"])[0] == 0:
+            raise Refusal("files: %s is for zram-generator, which does nothing in a container." % path)
     said = host.show(params["need_units"], ["LoadState"])
     for unit in params["need_units"]:
         if said[unit].get("LoadState") != "loaded":
@@ -310,12 +323,19 @@ def plan(host, files, there):
     return items, units, stop, start
 
 
+def shown(text, mode):
+    """Return the text of a file for the diff; of one that others may not read, and of a program, only its digest."""
+    if mode == "0644" or not text:
+        return text
+    return "sha256 %s\n" % hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
 def diff_of(items, units, files, there):
     """Return the diff: each changed file as it was and will be, and the units that change."""
     found = []
     for one in items:
         if one["status"] != "unchanged":
-            old, new = there.get(one["path"], ("", ""))[0], files.get(one["path"], ("", ""))[0]
+            old, new = (shown(*side.get(one["path"], ("", "0644"))) for side in (there, files))
             found.append({"before_header": one["path"], "after_header": one["path"], "before": old, "after": new})
     changed = [one for one in units if one["before"] != one["after"]]
     if changed:
@@ -329,8 +349,9 @@ def diff_of(items, units, files, there):
     return found
 
 
-def apply(host, items, files, stop, start, gone):
+def apply(host, items, files, stop, start, gone, unread):
     """Change the host."""
+    changed = any(one["status"] != "unchanged" for one in items)
     for unit in stop:
         host.must(["systemctl", "stop", unit])
         if unit.endswith(".swap"):
@@ -351,7 +372,7 @@ def apply(host, items, files, stop, start, gone):
             text, mode = files[path]
             owned_file.write(path, text, host.module.atomic_move, int(mode, 8))
             os.chmod(path, int(mode, 8))
-    if any(one["status"] != "unchanged" for one in items):
+    if changed or unread:
         host.must(["systemctl", "daemon-reload"])
     timers = [unit for unit in start if unit_files.is_enabled_by_link(unit)]
     if timers:
@@ -377,11 +398,9 @@ def run(module):
     """Do what is asked for and return the result. Raises Refusal."""
     params = module.params
     files = wished(params)
-    missing = sorted(package for path, package in params["needs"].items() if not os.path.exists(path))
-    if params["state"] == "present" and missing and not (params["needs_met"] and module.check_mode):
-        if params["needs_met"]:
-            raise Refusal("needs: %s were to be there by now, and are not." % ", ".join(missing))
-        return {"changed": False, "files": [], "units": [], "missing": missing, "diff": []}
+    missing = sorted(path for path in params["needs"] if not os.path.exists(path)) if files else []
+    if missing and not module.check_mode:
+        raise Refusal("needs: %s is not there; it comes with %s." % (missing[0], params["needs"][missing[0]]))
     if not os.path.isdir("/run/systemd/system"):
         raise Refusal("purpose: systemd does not run on this host, and there is nothing else that would run units.")
     host = Host(module)
@@ -389,18 +408,32 @@ def run(module):
     refuse(host, params, files, there)
     items, units, stop, start = plan(host, files, there)
     refuse_room(host, stop, params["force"])
-    changed = any(one["status"] != "unchanged" for one in items) or bool(stop or start)
+    unread = host.not_read(files)
+    if unread:
+        start = sorted(
+            set(start) | {one["name"] for one in units if one["after"]["active"] and one["after"]["enabled"]}
+        )
+    changed = any(one["status"] != "unchanged" for one in items) or bool(stop or start) or unread
     if changed and not module.check_mode:
         gone = [one["name"] for one in units if not one["after"]["active"]]
-        apply(host, items, files, stop, start, gone)
+        apply(host, items, files, stop, start, gone, unread)
         verify(host, units, files)
     return {
         "changed": changed,
         "files": items,
         "units": units,
-        "missing": [],
+        "missing": missing,
+        "package_manager": package_manager(module),
         "diff": diff_of(items, units, files, there),
     }
+
+
+def package_manager(module):
+    """Return the name of the host's package manager, or None."""
+    for name, program in (("apt", "apt-get"), ("dnf", "dnf"), ("yum", "yum"), ("zypper", "zypper")):
+        if module.get_bin_path(program):
+            return name
+    return None
 
 
 def main():
@@ -421,7 +454,6 @@ def main():
             "need_units": {"type": "list", "elements": "str", "default": []},
             "need_restart": {"type": "list", "elements": "str", "default": []},
             "needs": {"type": "dict", "default": {}},
-            "needs_met": {"type": "bool", "default": False},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "force": {"type": "bool", "default": False},
         },

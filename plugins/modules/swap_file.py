@@ -284,7 +284,7 @@ class Host:
         """Read everything anew."""
         self.tree = Tree("/")
         self.memory = meminfo(self.tree)
-        self.swaps = [one for one in parse_swaps(self.tree.read("/proc/swaps"))]
+        self.swaps = parse_swaps(self.tree.read("/proc/swaps"))
         self.fstab = Fstab(read_exactly(self.target), self.owner)
         self.numbers = {}
         for one in self.swaps:
@@ -376,7 +376,11 @@ class Host:
 
     def mount(self, folder):
         """Return the mount that a directory lies on."""
-        return mount_of(mounts(self.tree), os.path.realpath(folder)) or {"type": None, "super_options": [], "options": []}
+        return mount_of(mounts(self.tree), os.path.realpath(folder)) or {
+            "type": None,
+            "super_options": [],
+            "options": [],
+        }
 
     def file_system_refusal(self, folder):
         """Return why there can be no swap file in a directory, or None."""
@@ -428,7 +432,9 @@ class Host:
         """Run a command; raise Refusal with what it said where it fails."""
         status, out, errors = self.command(words)
         if status:
-            raise Refusal("`%s` failed: %s." % (" ".join(words), (errors or out).strip().rstrip(".").replace("\n", "; ")))
+            raise Refusal(
+                "`%s` failed: %s." % (" ".join(words), (errors or out).strip().rstrip(".").replace("\n", "; "))
+            )
 
     def disk(self, folder):
         """Return (device number, free bytes, total bytes) of the file system of a directory."""
@@ -582,20 +588,20 @@ def as_text(files, side):
     for one in files:
         if one["before"] == one["after"]:
             continue
-        for name in ("size", "active", "priority", "discard", "boot"):
-            lines.append("%s %s: %s" % (one["path"], name, "null" if one[side][name] is None else one[side][name]))
+        values = [(name, one[side][name]) for name in ("size", "active", "priority", "discard", "boot")]
+        lines.extend("%s %s: %s" % (one["path"], name, "null" if value is None else value) for name, value in values)
     return "\n".join(lines) + ("\n" if lines else "")
 
 
-def decide(host, wishes, params):
-    """Return (states, wishes, work): work is a list of (path, steps). Raises Refusal."""
+def decide(host, wishes, params, skip):
+    """Return (states, wishes, work): work is a list of (path, steps). Raises Refusal, unless all will be skipped."""
     ours = host.fstab.ours()
     if (params["state"] == "present" and params["exclusive"]) or (params["state"] == "absent" and not wishes):
-        wishes = dict({path: None for path in ours}, **wishes)
+        wishes = dict(dict.fromkeys(ours), **wishes)
     states = {}
     for path in sorted(wishes):
         states[path] = host.state(path)
-        if wishes[path] is not None:
+        if wishes[path] is not None and not skip:
             host.refuse(path, states[path], wishes[path])
             if states[path]["kind"] == "device":
                 wishes[path]["size"] = states[path]["size"]
@@ -610,8 +616,9 @@ def run(module):
     params = module.params
     wishes = wishes_of(params)
     host = Host(module)
+    permitted = swap_permitted()
     try:
-        states, wishes, work = decide(host, wishes, params)
+        states, wishes, work = decide(host, wishes, params, not permitted and params["on_refusal"] == "skip")
     except ValueError as error:
         raise Refusal(str(error))
     steps = [step for dummy, some in work for step in some]
@@ -629,7 +636,7 @@ def run(module):
             }
         )
     result = {"changed": bool(steps), "files": files}
-    if steps and not swap_permitted():
+    if steps and not permitted:
         sentence = (
             "The kernel lets this process neither switch swap on nor off (swapon: EPERM, as in a container or without root): "
             "nothing was changed; swap is set up on the machine that runs the container."
@@ -645,9 +652,7 @@ def run(module):
             module.warn("%s was removed while it was active: its swap stays until the next boot." % one["path"])
     refuse_disk(host, states, work)
     if not params["force"]:
-        reason = plan.refuse_room(
-            states, wishes, host.memory.get("mem_available", 0), host.memory.get("mem_total", 0)
-        )
+        reason = plan.refuse_room(states, wishes, host.memory.get("mem_available", 0), host.memory.get("mem_total", 0))
         if reason:
             raise Refusal("swap_file: %s." % reason)
     result["diff"] = {"before": as_text(files, "before"), "after": as_text(files, "after")}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The order in which swap files are changed: never less swap than before or after, wherever a run before was stopped."""
+"""The order in which swap files change: never less swap than before or after, wherever a run before was stopped."""
 
 from __future__ import annotations
 
@@ -186,7 +186,14 @@ def test_what_is_not_ours_is_not_removed():
 
 def active(size, used, **changed):
     return nothing(
-        exists=True, size=size, signature=True, active=True, active_size=size, used=used, fstab=["sw", "nofail"], **changed
+        exists=True,
+        size=size,
+        signature=True,
+        active=True,
+        active_size=size,
+        used=used,
+        fstab=["sw", "nofail"],
+        **changed,
     )
 
 
@@ -252,7 +259,8 @@ def test_preallocation():
 
 
 @pytest.mark.parametrize(
-    "text, size", [("2G", 2 * plan.GIB), ("1536M", 1536 * MIB), (str(MIB), MIB), ("1GiB", plan.GIB), ("16T", plan.MAX_SIZE)]
+    "text, size",
+    [("2G", 2 * plan.GIB), ("1536M", 1536 * MIB), (str(MIB), MIB), ("1GiB", plan.GIB), ("16T", plan.MAX_SIZE)],
 )
 def test_sizes(text, size):
     assert plan.parse_size(text) == size
