@@ -30,8 +30,8 @@ _ZRAM = re.compile(r"^\s*\[(zram[0-9]{1,4})\]\s*$", re.MULTILINE)
 _CALENDAR = re.compile(r"^OnCalendar=(.*)$", re.MULTILINE)
 _SPAN = re.compile(r"^((?:RandomizedDelay|OnBoot|OnUnitActive|OnActive|RuntimeMax|Accuracy)Sec)=(.*)$", re.MULTILINE)
 _TIME = re.compile(
-    r"(?:[0-9]+(?:\.[0-9]+)?\s*(?:usec|us|msec|ms|seconds?|sec|s|minutes?|min|months?|m|M|hours?|hr|h|days?|d|weeks?|w|"
-    r"years?|y)?\s*)+$"
+    r"[0-9]+(?:\.[0-9]+)?$|(?:[0-9]+(?:\.[0-9]+)?\s*(?:usec|us|msec|ms|seconds?|sec|s|minutes?|min|months?|m|M|hours?|hr|h|"
+    r"days?|d|weeks?|w|years?|y)\s*)+$"
 )
 
 

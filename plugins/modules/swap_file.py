@@ -178,7 +178,6 @@ from ansible_collections.linux_memory.oom.plugins.module_utils.tree import Tree
 FSTAB = "/etc/fstab"
 MAGIC = b"SWAPSPACE2"
 CHUNK = 4 * plan.MIB
-SBIN = ["/usr/sbin", "/sbin"]
 
 
 class Refusal(Exception):
@@ -425,7 +424,7 @@ class Host:
 
     def command(self, words):
         """Run a command and return (status, output, errors)."""
-        words = [self.module.get_bin_path(words[0], required=True, opt_dirs=SBIN)] + words[1:]
+        words = [self.module.get_bin_path(words[0], required=True)] + words[1:]
         return self.module.run_command(words, environ_update={"LC_ALL": "C", "LANGUAGE": "C"})
 
     def must(self, words):

@@ -78,7 +78,8 @@ def test_the_watch_ran_and_left_its_state_for_root_only(host):
     state = json.loads(host.check_output(f"cat /run/{BASE}/watch.json"))
     assert state["last"]["time"] > 0
     modes = host.check_output(
-        f"stat -c %a%U /run/{BASE} /usr/local/lib/linux_memory_oom/{BASE}-watch.py /etc/linux_memory_oom/{BASE}-watch.json"
+        f"stat -c %a%U /run/{BASE} /usr/local/lib/linux_memory_oom/{BASE}-watch.py"
+        f" /etc/linux_memory_oom/{BASE}-watch.json"
     )
     assert modes.split() == ["700root", "700root", "600root"]
 
