@@ -216,9 +216,8 @@ def test_less_swap_is_refused_with_both_numbers_while_it_is_needed(guest, applie
 def test_it_is_active_after_a_restart(guest, applied):
     guest.machine.reboot()
     assert guest.swaps() == {FILE: (256 * MIB, 7)}
-    assert guest.run("cat /proc/sys/vm/swappiness; systemctl is-active linux_memory_oom-swap_tuning-watch.timer").split() == [
-        "90", "active",
-    ]  # fmt: skip
+    said = guest.run("cat /proc/sys/vm/swappiness; systemctl is-active linux_memory_oom-swap_tuning-watch.timer")
+    assert said.split() == ["90", "active"]
 
 
 # When the module is killed: at which of its commands, before that has done its work or after, and how often before.

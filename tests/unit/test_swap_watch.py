@@ -119,7 +119,7 @@ def test_a_state_that_makes_no_sense_is_none(tmp_path, text):
 def test_it_reads_the_kernels_files(tmp_path):
     (tmp_path / "proc").mkdir()
     texts = {
-        "meminfo": "MemTotal: 2048 kB\nMemAvailable: 1024 kB\nSwapTotal: 4096 kB\nSwapFree: 1024 kB\nHugePages_Total: 0\n",
+        "meminfo": "MemTotal: 2048 kB\nMemAvailable: 1024 kB\nSwapTotal: 4096 kB\nSwapFree: 1024 kB\nHugePages: 0\n",
         "vmstat": "pswpin 3\npswpout 9\n",
         "uptime": "123.45 99.00\n",
     }
