@@ -26,6 +26,7 @@ def host(request):
 
 
 def test_the_files_are_those_from_before(host):
+    assert not host.file("/etc/linux_memory_oom").exists
     assert host.run("sh -c %s", LOOK).stdout.strip() == host.check_output("cat /root/before").strip()
 
 
