@@ -75,6 +75,11 @@ def part_of(path):
     return os.path.join(os.path.dirname(path), ".%s.linux_memory_oom.part" % os.path.basename(path))
 
 
+def parts_of(path):
+    """Return the names of all half-written files that a stopped run can leave beside a swap file."""
+    return [part_of(path), part_of(bridge_of(path))]
+
+
 def bridge_of(path):
     """Return the name of the area that stands in for another while that is replaced."""
     return os.path.join(os.path.dirname(path), ".%s.linux_memory_oom.bridge" % os.path.basename(path))
@@ -138,8 +143,7 @@ def disk_margin(total):
 def leftover(path, state):
     """Return the steps that clear what an interrupted run left beside an area and nobody uses."""
     steps = []
-    if state["part"]:
-        steps.append({"do": "delete", "path": part_of(path)})
+    steps += [{"do": "delete", "path": name} for name in state["parts"]]
     bridge = state["bridge"]
     if bridge and not bridge["active"]:
         steps.append({"do": "delete", "path": bridge_of(path)})
@@ -166,8 +170,8 @@ def steps_for(path, state, wish):
     """Return the steps that bring one area from its state to the wish (None: away with it).
 
     state: kind (file|device), exists, size (of the file or device), signature, mode_right, active, active_size (with
-    the header), used, priority (None: the kernel's choice), fstab (its options in our block, or None), part (whether
-    a half-written file is there), bridge (None or {active, size}).
+    the header), used, priority (None: the kernel's choice), fstab (its options in our block, or None), parts (the
+    half-written files beside it), bridge (None or {active, size}).
     Each step is a dict: do = fstab|create|format|mode|on|off|delete, path, and what it needs.
     """
     steps = leftover(path, state)
@@ -270,8 +274,7 @@ def walk(states, steps):
             files[path] = state["size"]
         if state["active"]:
             active[path] = state["active_size"]
-        if state["part"]:
-            files[part_of(path)] = 0
+        files.update(dict.fromkeys(state["parts"], 0))
         if state["bridge"]:
             files[bridge_of(path)] = state["bridge"]["size"]
             if state["bridge"]["active"]:

@@ -333,7 +333,7 @@ class Host:
             "used": entry["used"] if entry else 0,
             "priority": entry["priority"] if entry and entry["priority"] >= 0 else None,
             "fstab": self.fstab.ours().get(path),
-            "part": self.stat(plan.part_of(path), follow=False) is not None,
+            "parts": [name for name in plan.parts_of(path) if self.stat(name, follow=False) is not None],
             "bridge": None,
         }
         if bridge is not None:

@@ -23,7 +23,7 @@ WISHES = st.none() | st.fixed_dictionaries(
 def nothing(**changed):
     return {
         "kind": "file", "exists": False, "size": None, "signature": False, "mode_right": True, "active": False,
-        "active_size": 0, "used": 0, "priority": None, "fstab": None, "part": False, "bridge": None, **changed,
+        "active_size": 0, "used": 0, "priority": None, "fstab": None, "parts": [], "bridge": None, **changed,
     }  # fmt: skip
 
 
@@ -38,7 +38,7 @@ class World:
         self.files = {}  # path: [size, signature]
         self.active = {}  # path: (size, priority)
         self.fstab = state["fstab"]
-        self.part = state["part"]
+        self.parts = list(state["parts"])
         if state["exists"]:
             self.files[P] = [state["size"], state["signature"]]
         if state["active"]:
@@ -60,8 +60,8 @@ class World:
             self.files[path] = [step["size"], True]
         elif what == "delete":
             assert path not in self.active, "an active swap file cannot be removed"
-            if path == plan.part_of(P):
-                self.part = False
+            if path in plan.parts_of(P):
+                self.parts.remove(path)
             else:
                 del self.files[path]
         elif what == "on":
@@ -89,7 +89,7 @@ class World:
             active_size=self.active[P][0] if P in self.active else 0,
             priority=self.active[P][1] if P in self.active else None,
             fstab=self.fstab,
-            part=self.part,
+            parts=list(self.parts),
             bridge=bridge and {"active": plan.bridge_of(P) in self.active, "size": bridge[0]},
         )
 
@@ -108,7 +108,7 @@ def states(draw):
         priority=draw(PRIORITIES) if active else None,
         mode_right=draw(st.booleans()) if exists else True,
         fstab=options if exists or bridge else draw(st.none() | st.just(options)),
-        part=draw(st.booleans()), bridge=bridge,
+        parts=draw(st.lists(st.sampled_from(plan.parts_of(P)), unique=True)), bridge=bridge,
     )  # fmt: skip
 
 
@@ -128,7 +128,7 @@ def test_the_steps_lead_to_the_wish_and_never_below(state, wanted):
         assert not world.active
         assert not world.files
         assert world.fstab is None
-    assert not world.part
+    assert not world.parts
     # What the plan believes of the totals is what happened.
     believed = list(plan.walk({P: state}, steps))
     assert believed[-1][1] == world.total()
