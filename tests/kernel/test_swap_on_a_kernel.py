@@ -29,7 +29,6 @@ import machines  # noqa: E402 - the lab is no package of the collection
 IMAGE = os.environ.get("LINUX_MEMORY_OOM_IMAGE", "bookworm")
 MIB = 1024**2
 PLUGINS = "ansible_collections/linux_memory/oom/plugins"
-FSTAB_OF_ROLE = "/etc/fstab"
 FILE = "/swapfile"
 
 # Runs a module with the arguments in JSON: what Ansible does, less the connection.
@@ -53,13 +52,14 @@ time.sleep(86400)
 
 # Watches the total of swap while another program works.
 LEAST = """\
-import signal, sys
+import signal, time
 least, end = 1 << 60, []
 signal.signal(signal.SIGTERM, lambda *_what: end.append(1))
 while not end:
     for line in open("/proc/meminfo"):
         if line.startswith("SwapTotal:"):
             least = min(least, int(line.split()[1]) * 1024)
+    time.sleep(0.005)
 print(least)
 """
 
