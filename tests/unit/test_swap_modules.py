@@ -1,0 +1,142 @@
+# Copyright (c) 2026, linux_memory.oom contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What swap_file and owned_units refuse, and the files that units follow from."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from ansible_collections.linux_memory.oom.plugins.module_utils import owned_file, unit_files
+from ansible_collections.linux_memory.oom.plugins.modules import owned_units, swap_file
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def params(**changed):
+    return {
+        "files": None, "path": None, "size": None, "priority": None, "discard": "none", "state": "present",
+        "exclusive": False, "owner": "swap_file", **changed,
+    }  # fmt: skip
+
+
+def one(path, **changed):
+    return {"path": path, "size": "1G", "priority": None, "discard": "none", **changed}
+
+
+@pytest.mark.parametrize(
+    "given_, words",
+    [
+        ({}, "name at least one path"),
+        ({"files": [], "path": "/a"}, "path and files were both given"),
+        ({"size": "1G", "files": [one("/a")]}, "given without path"),
+        ({"path": "a", "size": "1G"}, "plain absolute path"),
+        ({"path": "/a/../b", "size": "1G"}, "plain absolute path"),
+        ({"path": "//a", "size": "1G"}, "plain absolute path"),
+        ({"path": "/", "size": "1G"}, "plain absolute path"),
+        ({"path": "/a\nb", "size": "1G"}, "control characters"),
+        ({"path": "/" + "a" * 201, "size": "1G"}, "longer than 200 bytes"),
+        ({"files": [one("/a"), one("/a")]}, "given twice"),
+        ({"path": "/a", "size": "1.5G"}, "it must be a whole number"),
+        ({"path": "/a", "size": "1K"}, "from 1M to 16T"),
+        ({"path": "/a", "size": "1G", "priority": 32768}, "not from 0 to 32767"),
+        ({"path": "/a", "size": "1G", "priority": -1}, "not from 0 to 32767"),
+        ({"path": "/a", "size": "1G", "owner": "a b"}, "letters, digits"),
+    ],
+)
+def test_swap_file_refuses(given_, words):
+    with pytest.raises(swap_file.Refusal, match=words):
+        swap_file.wishes_of(params(**given_))
+
+
+def test_sizes_are_whole_pages():
+    page = os.sysconf("SC_PAGE_SIZE")
+    assert swap_file.wishes_of(params(path="/a", size=str(2**20 + 5)))["/a"]["size"] == 2**20 // page * page
+    assert swap_file.wishes_of(params(path="/a", state="absent")) == {"/a": None}
+
+
+def test_zeros_fill_a_file_without_holes(tmp_path):
+    path = tmp_path / "zeros"
+    size = swap_file.CHUNK * 2 + 4096
+    with open(path, "wb") as file:
+        swap_file.write_zeros(file.fileno(), size)
+    assert path.stat().st_size == size
+    assert path.stat().st_blocks * 512 >= size
+    assert not any(path.read_bytes())
+
+
+def test_a_signature_is_found_at_the_end_of_the_first_page(tmp_path):
+    page = os.sysconf("SC_PAGE_SIZE")
+    path = tmp_path / "swap"
+    path.write_bytes(b"\0" * (page - 10) + b"SWAPSPACE2" + b"\0" * page)
+    assert swap_file.has_signature(str(path))
+    for wrong in (b"", b"SWAPSPACE2", b"\0" * (page - 11) + b"SWAPSPACE2" + b"\0" * page):
+        path.write_bytes(wrong)
+        assert not swap_file.has_signature(str(path))
+
+
+NAME = "linux_memory_oom-x"
+
+
+def wish(**changed):
+    return {"purpose": "x", "state": "present", "files": [], **changed}
+
+
+@pytest.mark.parametrize(
+    "given_, words",
+    [
+        ({"purpose": "A b"}, "purpose"),
+        ({"state": "absent", "files": [{"path": "/x", "content": "", "mode": "0644"}]}, "there are none to give"),
+        ({"files": ["/etc/passwd"]}, "its directory must be"),
+        ({"files": ["/etc/systemd/system/other.timer"]}, "its name must begin"),
+        ({"files": [f"/etc/systemd/system/../{NAME}.timer"]}, "plain absolute path"),
+        ({"files": [f"/etc/systemd/system/{NAME}y.timer"]}, "its name must begin"),
+        ({"files": [f"/etc/systemd/system/{NAME}.timer"] * 2}, "given twice"),
+        ({"files": [f"/etc/systemd/system/{NAME}.timer"], "text": "[Timer]\nOnBootSec=soon"}, "OnBootSec=soon"),
+    ],
+)
+def test_owned_units_refuses(given_, words):
+    text = given_.pop("text", "")
+    if given_.get("files") and isinstance(given_["files"][0], str):
+        given_["files"] = [{"path": path, "content": text, "mode": "0644"} for path in given_["files"]]
+    with pytest.raises(owned_units.Refusal, match=words):
+        owned_units.wished(wish(**given_))
+
+
+def test_the_interpreter_is_filled_in_and_the_file_is_ours():
+    path = f"/etc/systemd/system/{NAME}.service"
+    found = owned_units.wished(wish(files=[{"path": path, "content": "ExecStart=@PYTHON@ /x\n", "mode": "0644"}]))
+    text, mode = found[path]
+    assert owned_file.is_owned(text)
+    assert text.endswith(f"\nExecStart={owned_units.sys.executable} /x\n")
+    assert mode == "0644"
+
+
+def test_units_follow_from_files():
+    assert unit_files.units_of(f"/etc/systemd/system/{NAME}.timer", "") == [f"{NAME}.timer"]
+    assert unit_files.units_of(f"/etc/systemd/system/{NAME}.service", "") == []
+    text = "# x\n[zram0]\nzram-size = ram\n[zram12]\n"
+    assert unit_files.units_of(f"/etc/systemd/zram-generator.conf.d/90-{NAME}.conf", text) == [
+        "dev-zram0.swap", "dev-zram12.swap",
+    ]  # fmt: skip
+    assert unit_files.drop_in_unit(f"/etc/systemd/system/a@b.service.d/50-{NAME}.conf") == "a@b.service"
+    assert unit_files.drop_in_unit(f"/etc/systemd/system/{NAME}.timer") is None
+
+
+@pytest.mark.parametrize("text", ["1s", "90", "1h 30min", "2.5h", "1d12h", "1w", "30 min", "infinity"])
+def test_time_spans(text):
+    assert unit_files.wrong_spans("[Timer]\nRandomizedDelaySec=%s\n" % text) == []
+
+
+@pytest.mark.parametrize("text", ["", "soon", "1 fortnight", "-1s", "1h,2m", "h"])
+def test_time_spans_that_are_none(text):
+    assert unit_files.wrong_spans("[Timer]\nRandomizedDelaySec=%s\n" % text) == [("RandomizedDelaySec", text)]
+
+
+@given(st.text(), st.sampled_from(["x", "xy", "y"]))
+def test_names_of_other_purposes_are_never_ours(name, purpose):
+    assert not unit_files.name_is_owned("linux_memory_oom-%sz%s" % (purpose, name), purpose)
+    assert unit_files.name_is_owned("50-linux_memory_oom-%s.conf" % purpose, purpose)
+    assert not unit_files.name_is_owned(name, purpose) or "linux_memory_oom-" in name
