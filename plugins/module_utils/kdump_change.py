@@ -494,8 +494,7 @@ class Change:
                 return now
             then = self.host.loader_without_us()
         else:
-            values = list((remembered or {}).values())
-            then = values[0] if values else None
+            then = remembered[0][1] if remembered else None
         # A file that says what others would say is taken away as well.
         same_value = now == then and same
         self.item("crashkernel", "%s, by our file" % now if same_value and self.loader == "grub" else now, then)

@@ -263,8 +263,8 @@ class Rhel(Host):
         return list(self._kernels().values())
 
     def loader_before(self):
-        """Return {kernel: what it reserves now}, for undo."""
-        return self._kernels()
+        """Return [[kernel, what it reserves now]], for undo; the first entry comes first."""
+        return [list(pair) for pair in self._kernels().items()]
 
     def loader_foreign(self):
         """Return None: there is no file of ours."""
@@ -300,8 +300,8 @@ class Rhel(Host):
 
     def loader_undo(self, remembered):
         """Give each kernel back what it had; one that has come since gets what the first had."""
-        remembered = remembered or {}
-        otherwise = list(remembered.values())[0] if remembered else None
+        otherwise = remembered[0][1] if remembered else None
+        remembered = dict(remembered or [])
         for kernel in self._kernels():
             value = remembered.get(kernel, otherwise)
             self.call("grubby", "--update-kernel=" + kernel, "--remove-args=crashkernel")
