@@ -19,7 +19,7 @@ _SIZE = r"([0-9]+)([KMGT]?)"
 _PLAIN = re.compile(r"^%s(?:@0?x?[0-9a-fA-F]+[KMG]?|,high|,low|,cma)?$" % _SIZE, re.IGNORECASE | re.ASCII)
 _RANGE = re.compile(r"^%s-(?:%s)?:%s$" % (_SIZE, _SIZE, _SIZE), re.IGNORECASE | re.ASCII)
 
-# What kdumpctl's estimate adds for all that the crash kernel allocates at run time (kdump-utils, kdumpctl: do_estimate).
+# What kdumpctl adds for all that the crash kernel allocates at run time (kdump-utils, kdumpctl: do_estimate).
 RUNTIME = 16 * MIB
 
 # kdump-utils, kdump-lib.sh: kdump_get_arch_recommend_crashkernel; for hosts whose own tools name no ranges.
@@ -29,8 +29,8 @@ RHEL_RANGES = {
     "aarch64": "2G-4G:256M,4G-64G:320M,64G-:576M",
     "ppc64le": "2G-4G:384M,4G-16G:512M,16G-64G:1G,64G-128G:2G,128G-:4G",
 }
-# RHEL 8's kernel knows crashkernel=auto, which reserves as these ranges do (Managing, monitoring and updating the kernel,
-# "Memory requirements for kdump").
+# RHEL 8's kernel knows crashkernel=auto, which reserves as these ranges do (its documentation, "Managing, monitoring
+# and updating the kernel", "Memory requirements for kdump").
 RHEL8_AUTO = "1G-4G:160M,4G-64G:192M,64G-:256M"
 # Debian's and Ubuntu's package kdump-tools, debian/rules: what its file for GRUB holds where it is not there.
 DEBIAN_RANGES = "384M-:128M"
@@ -58,7 +58,7 @@ def problem(text):
 def reserves(text, memory):
     """Return the bytes that a value of crashkernel= sets aside on a host with that much memory.
 
-    Several words add up: ",high" and ",low" are two regions. What is not understood sets aside nothing, as in the kernel.
+    Several words add up: ",high" and ",low" are two regions. What is not understood sets nothing aside.
     """
     total = 0
     for word in (text or "").split():
@@ -79,7 +79,7 @@ def reserves(text, memory):
 
 
 def words_of(arguments):
-    """Return the values of crashkernel= on a kernel command line, joined by blanks as `reserves` takes them, or None."""
+    """Return the values of crashkernel= on a kernel command line, joined by blanks, or None."""
     values = [word.split("=", 1)[1].strip('"') for word in arguments.split() if word.startswith("crashkernel=")]
     return " ".join(value for value in values if value) or None
 

@@ -347,9 +347,7 @@ class Change:
     def _check_space(self):
         mount = mount_of(mounts(self.tree), self.directory)
         if mount and mount["type"] in _VOLATILE:
-            self._refuse(
-                "path: %s is on %s, whose files are gone after the restart" % (self.directory, mount["type"])
-            )
+            self._refuse("path: %s is on %s, whose files are gone after the restart" % (self.directory, mount["type"]))
             return
         found = kdump.directory(self.tree, self.directory)
         wanted = self._dump_size()
@@ -523,7 +521,7 @@ class Change:
         self.item("loaded", self.loaded and not stale, True, self._load)
 
     def _load(self):
-        """Start the service, and wait: udev's rules load the crash kernel as well, and the kernel says EBUSY meanwhile."""
+        """Start the service, and wait: udev's rules load it as well, and the kernel says EBUSY meanwhile."""
         end = time.time() + self.options["wait_seconds"]
         told = None
         while True:

@@ -140,9 +140,7 @@ def values(text, family, names):
 
 def collector(level, compression, flattened):
     """Return makedumpfile's arguments for a level and a compression; flattened: for a pipe or a server."""
-    return " ".join(
-        part for part in ("-F" if flattened else "", COMPRESSIONS[compression], "-d", str(level)) if part
-    )
+    return " ".join(part for part in ("-F" if flattened else "", COMPRESSIONS[compression], "-d", str(level)) if part)
 
 
 def debian_settings(wish, directory):

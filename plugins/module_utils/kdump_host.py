@@ -87,10 +87,8 @@ class Host:
     def initrd(self):
         """Return (bytes of the initrd that the crash kernel gets, True), (of the usual one, False) or (None, False)."""
         for exact, path in self.initrds(self.release()):
-            try:
+            if self.tree.exists(path):
                 return self.tree.stat(path).st_size, exact
-            except EnvironmentError:
-                continue
         return None, False
 
     def initrds(self, release):
@@ -113,7 +111,7 @@ class Debian(Host):
         self.call(
             "apt-get",
             *("--yes", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold", "install") + self.packages,
-            environment={"DEBIAN_FRONTEND": "noninteractive"}
+            environment={"DEBIAN_FRONTEND": "noninteractive"},
         )
 
     def initrds(self, release):
@@ -137,7 +135,7 @@ class Debian(Host):
 
     def loader_before(self):
         """Return what has to be remembered of the boot loader: nothing, its other files stay as they are."""
-        return None
+        return
 
     def loader_text(self, value):
         """Return our file for GRUB; a value None leaves no crashkernel= at all."""

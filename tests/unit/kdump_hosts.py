@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Hosts in a directory, whose boot loader, service and kernel answer as the real ones do when the module kdump calls them.
+"""Hosts in a directory, whose boot loader, service and kernel answer the module kdump as the real ones do.
 
 update-grub here reads the same files in the same order as grub-mkconfig, with a shell. grubby changes entries as
 grubby-bls does. A crash kernel is loaded where memory is set aside.
@@ -142,7 +142,9 @@ class Host:
         if self.family != "debian":
             return
         script = ". ./grub; for file in grub.d/*.cfg; do [ ! -e $file ] || . ./$file; done;"
-        script += ' printf "%s %s" "$GRUB_CMDLINE_LINUX" "$GRUB_CMDLINE_LINUX_DEFAULT"; printf "\\n%s" "$GRUB_CMDLINE_LINUX"'
+        script += (
+            ' printf "%s %s" "$GRUB_CMDLINE_LINUX" "$GRUB_CMDLINE_LINUX_DEFAULT"; printf "\\n%s" "$GRUB_CMDLINE_LINUX"'
+        )
         done = subprocess.run(
             ["sh", "-eu", "-c", script], cwd=self.root / "etc/default", capture_output=True, text=True, check=True
         )

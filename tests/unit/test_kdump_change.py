@@ -27,9 +27,7 @@ def host(request, tmp_path):
 
 def of(change):
     """Return {name: (before, after)} of what changes."""
-    return {
-        item["name"]: (item["before"], item["after"]) for item in change.items if item["before"] != item["after"]
-    }
+    return {item["name"]: (item["before"], item["after"]) for item in change.items if item["before"] != item["after"]}
 
 
 def test_a_second_run_changes_nothing_and_check_mode_says_what_the_run_does(host):
@@ -55,7 +53,10 @@ def test_undo_brings_back_every_byte(host):
 
 def test_the_command_line_holds_one_value_whatever_other_files_say(tmp_path):
     host = Host(tmp_path)
-    host.put("/etc/default/grub", 'GRUB_CMDLINE_LINUX_DEFAULT="quiet crashkernel=1M splash"\nGRUB_CMDLINE_LINUX="crashkernel=2M"\n')
+    host.put(
+        "/etc/default/grub",
+        'GRUB_CMDLINE_LINUX_DEFAULT="quiet crashkernel=1M splash"\nGRUB_CMDLINE_LINUX="crashkernel=2M"\n',
+    )
     host.update_grub()
     change = host.apply()
     assert of(change)["crashkernel"] == ("2M 1M 384M-:128M", "256M")
@@ -239,7 +240,13 @@ def test_kdumpctls_estimate_is_understood(tmp_path):
     assert Host(tmp_path, "rhel").change().host.estimate() == 192 * MIB
 
 
-LINES = st.lists(st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"), max_size=20), max_size=8)
+LINES = st.lists(
+    st.text(
+        st.characters(blacklist_categories=["Cs"], blacklist_characters="\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"),
+        max_size=20,
+    ),
+    max_size=8,
+)
 
 
 @settings(max_examples=200, deadline=None)
