@@ -73,7 +73,7 @@ systemctl mask systemd-networkd-wait-online.service apt-daily.timer apt-daily-up
 
 # An image NAME-kdump can save its crashes: GRUB's configuration tools, so that a change to the command line is real,
 # and kdump-tools with its crash initrd, which would take a minute of emulation at the first boot. Its package reads
-# /proc when it is installed. MODULES=list: the initrd finds the lab's disks without asking the machine that builds the image.
+# /proc when it is installed. MODULES=list: the initrd finds the lab's disks without asking the machine that builds it.
 KDUMP = "-kdump"
 KDUMP_SETUP = r"""
 echo MODULES=list > /etc/initramfs-tools/conf.d/lab
