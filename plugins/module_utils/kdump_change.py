@@ -197,6 +197,11 @@ class Change:
                 "boot_loader: %s is not there; give the kernel crashkernel= by other means and set boot_loader to none"
                 % ("update-grub" if self.host.loader == "grub" else "grubby")
             )
+        if self.host.loader == "grubby" and self.tree.exists("/run/ostree-booted"):
+            raise Refused(
+                "boot_loader: this host boots from OSTree; change its command line with rpm-ostree kargs, and set "
+                "boot_loader to none"
+            )
         foreign = self.host.loader_foreign()
         if foreign:
             raise Refused("%s is there and was not written by this collection; move it away" % foreign)
@@ -247,6 +252,13 @@ class Change:
                 self._refuse(why)
             else:
                 self.warnings.append(why + ", estimated from the usual initrd: its own is not made yet")
+        elif self.loader != "none" and not self.host.loader_is(value):
+            recommended = self.host.estimate()
+            if recommended and amount < recommended:
+                self._refuse(
+                    "crashkernel: %s reserves %s, and kdumpctl estimate recommends %s"
+                    % (value, mib(amount), mib(recommended))
+                )
         return value
 
     # Planning

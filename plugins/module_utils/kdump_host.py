@@ -91,6 +91,9 @@ class Host:
                 return self.tree.stat(path).st_size, exact
         return None, False
 
+    def estimate(self):
+        """Return the bytes that the distribution's own tool recommends, or None: Debian has no such tool."""
+
     def initrds(self, release):
         """Return [(whether it is the crash kernel's own, path)] in the order of their worth."""
         raise NotImplementedError
@@ -279,8 +282,6 @@ class Rhel(Host):
 
     def loader_set(self, value):
         """Give every kernel the value; grubby writes /etc/default/grub and /etc/kernel/cmdline as well."""
-        if self.tree.exists("/run/ostree-booted"):
-            raise Failed("this host boots from OSTree, whose command line is changed with rpm-ostree kargs")
         # Without it a second word of the same name (size,high and size,low) would stay.
         self.call("grubby", "--update-kernel=ALL", "--remove-args=crashkernel")
         if value:

@@ -290,3 +290,30 @@ def test_the_oldest_dumps_go_and_the_newest_stays(tmp_path):
     assert left(0, 2 * MIB + 65536) == ["04", "05"]
     assert left(0, 1) == ["05"]
     assert (crash / "other").is_dir()
+
+
+def test_a_run_that_ends_between_two_steps_is_repaired_by_the_next(tmp_path):
+    """The memory of before is in the first file that is written, so undo is exact as well, wherever a run ended."""
+    for number, (family, state) in enumerate([(f, s) for f in ("debian", "rhel") for s in ("present", "absent")]):
+        for ended_after in range(1, 8):
+            host = Host(tmp_path / f"{number}-{ended_after}", family)
+            before = host.files()
+            if state == "absent":
+                host.apply()
+            change = host.change(state=state)
+            _before_lines = change.before_lines
+            for _name, step in change.steps[:ended_after]:
+                step()
+            host.apply(state=state)
+            assert not host.change(state=state).changed
+            host.apply(state="absent")
+            assert host.files() == before
+
+
+def test_what_kdumpctl_recommends_is_compared(tmp_path):
+    host = Host(tmp_path, "rhel")
+    with pytest.raises(Refused, match="128M reserves 128 MiB, and kdumpctl estimate recommends 192 MiB"):
+        host.change(crashkernel="128M")
+    host.put("/run/ostree-booted", "")
+    with pytest.raises(Refused, match="this host boots from OSTree"):
+        host.change()
