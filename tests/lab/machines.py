@@ -87,6 +87,8 @@ mkdir -p /boot/grub
 version=$(ls /lib/modules)
 update-initramfs -u -k "$version"
 [ -s "/var/lib/kdump/initrd.img-$version" ] || /etc/kernel/postinst.d/kdump-tools "$version"
+# kdump-config makes the initrd anew where these settings are not what they were when it was made.
+[ ! -e /etc/kdump/sysctl.conf ] || cp /etc/kdump/sysctl.conf "/var/lib/kdump/latest_sysctls-$version"
 systemctl disable kdump-tools.service
 sed -i 's/^USE_KDUMP=.*/USE_KDUMP=0/' /etc/default/kdump-tools
 """
