@@ -1,0 +1,645 @@
+# Copyright (c) 2026, linux_memory.oom contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One run of the module kdump: look at the host, plan, refuse, apply, read back.
+
+Everything is asked and refused before anything changes. What there was before the first change is remembered in our
+block of kdump's configuration file, which is written first and goes last.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import errno
+import os
+import re
+import time
+
+from ansible_collections.linux_memory.oom.plugins.module_utils import (
+    crashkernel,
+    kdump,
+    kdump_config,
+    kdump_host,
+    owned_file,
+    system,
+    units,
+)
+from ansible_collections.linux_memory.oom.plugins.module_utils.meminfo import meminfo
+from ansible_collections.linux_memory.oom.plugins.module_utils.mounts import mount_of, mounts
+from ansible_collections.linux_memory.oom.plugins.module_utils.tree import Tree
+
+RETENTION_UNIT = "linux_memory_oom-crash-retention.service"
+RETENTION_UNIT_PATH = "/etc/systemd/system/" + RETENTION_UNIT
+RETENTION_SCRIPT_PATH = "/usr/local/lib/linux_memory_oom/crash-retention.sh"
+
+_SIZE = re.compile(r"^([0-9]+)\s*([KMGT]?)(?:i?B)?$", re.IGNORECASE | re.ASCII)
+_WHERE = {
+    "device": (re.compile(r"^(?:/dev/\S+|(?:UUID|LABEL|PARTUUID|PARTLABEL)=\S+)$"), "/dev/NAME, UUID=... or LABEL=..."),
+    "nfs": (re.compile(r"^[^\s:/]\S*:/\S*$"), "SERVER:/EXPORT"),
+    "ssh": (re.compile(r"^[^\s@]+@[^\s@:]+$"), "USER@SERVER"),
+}
+# A dump on them is gone when the host has restarted.
+_VOLATILE = ("tmpfs", "ramfs", "devtmpfs")
+
+_RETENTION_UNIT = """\
+[Unit]
+Description=Keep the newest kernel dumps in {path}
+After=local-fs.target
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh {script} {path} {keep} {size}
+
+[Install]
+WantedBy=multi-user.target"""
+
+# The newest dump is never removed. Links are not followed; other directories are left alone.
+_RETENTION_SCRIPT = """\
+# crash-retention.sh DIRECTORY DUMPS BYTES (0: no limit): removes the oldest dumps beyond either.
+set -eu
+count=0
+used=0
+find "$1" -mindepth 1 -maxdepth 1 -type d -printf '%T@ %f\\n' | sort -rn | while read -r _time name; do
+  place="$1/$name"
+  [ -n "$(find "$place" -maxdepth 1 -type f \\( -name 'dump[.-]*' -o -name 'vmcore*' \\) -print)" ] || continue
+  size=$(($(du -sk "$place" | cut -f1) * 1024))
+  count=$((count + 1))
+  if [ "$count" -gt 1 ]; then
+    if { [ "$2" -gt 0 ] && [ "$count" -gt "$2" ]; } || { [ "$3" -gt 0 ] && [ $((used + size)) -gt "$3" ]; }; then
+      echo "removing $place, $size bytes"
+      rm -rf -- "$place"
+      continue
+    fi
+  fi
+  used=$((used + size))
+done"""
+
+
+class Refused(Exception):
+    """What was asked for is not done; nothing has changed. The text is one sentence."""
+
+
+def mib(amount):
+    """Return bytes for a sentence."""
+    return "%d MiB" % (amount // crashkernel.MIB)
+
+
+def parse_size(text, name):
+    """Return bytes of "20G"; 0 for None. Raises Refused."""
+    if text in (None, ""):
+        return 0
+    match = _SIZE.match(str(text).strip())
+    if not match:
+        raise Refused("%s: %s is not a number of bytes such as 20G" % (name, text))
+    return crashkernel.size(match.group(1), match.group(2))
+
+
+def check_options(options):
+    """Refuse what can be seen to be wrong without a host. Raises Refused."""
+    if options["crashkernel"] != "auto":
+        why = crashkernel.problem(options["crashkernel"])
+        if why:
+            raise Refused("crashkernel: %s" % why)
+    if not 0 <= options["dump_level"] <= 31:
+        raise Refused("dump_level: %d is not between 0 and 31" % options["dump_level"])
+    if options["keep_dumps"] < 0:
+        raise Refused("keep_dumps: %d is negative; 0 keeps all" % options["keep_dumps"])
+    if options["wait_seconds"] < 0:
+        raise Refused("wait_seconds: %d is negative" % options["wait_seconds"])
+    parse_size(options["keep_bytes"], "keep_bytes")
+    path = options["path"]
+    if not re.match(r"^/[A-Za-z0-9._/+@:-]*$", path) or ".." in path.split("/"):
+        raise Refused("path: %s is not an absolute path of letters, digits and . _ + @ : - /" % path)
+    target, where = options["target"], options["target_location"]
+    if target == "local":
+        if where:
+            raise Refused("target_location: %s is given, and target=local has none" % where)
+    else:
+        pattern, form = _WHERE[target]
+        if not where or not pattern.match(where) or re.search(r"[\"'`$\\#\x00-\x1f]", where):
+            raise Refused("target_location: %s is not %s, which target=%s needs" % (where or "nothing", form, target))
+    if options["ssh_key"]:
+        if target != "ssh":
+            raise Refused("ssh_key: %s is given, and only target=ssh uses one" % options["ssh_key"])
+        if not re.match(r"^/[A-Za-z0-9._/+@:-]+$", options["ssh_key"]):
+            raise Refused("ssh_key: %s is not an absolute path" % options["ssh_key"])
+
+
+class Change:
+    """One run. run and move are those of AnsibleModule; root is another tree, for tests."""
+
+    def __init__(self, options, run, move, root="/", sleep=time.sleep):
+        self.options = options
+        self.state = options["state"]
+        self.tree = Tree(root)
+        self.sleep = sleep
+        self.run = run
+        self.move = move
+        self.host = kdump_host.of(self.tree, run, move)
+        self.items = []
+        self.warnings = []
+        self.settings = {}
+        self.names = ()
+        self.value = None
+        self.directory = None
+        self.memory = 0
+        self.need = None
+        self.contained = False
+        self.steps = []
+
+    # Looking
+
+    def look(self):
+        """Read the host, refuse, and fill items with what is and what will be. Raises Refused and Failed."""
+        check_options(self.options)
+        if self.host is None:
+            raise Refused("this host is neither Debian, Ubuntu nor of the RHEL family: its kdump is not known here")
+        self.contained = bool(system.container(self.tree))
+        self.text = owned_file.read(self.host.real(self.host.config))
+        self.remembered = kdump_config.before(self.text or "")
+        self.managed = kdump_config.split(self.text or "")[1] is not None
+        self.reserved = kdump.reserved(self.tree) or 0
+        self.loaded = bool(kdump.loaded(self.tree))
+        self.running = crashkernel.words_of(self.tree.text("/proc/cmdline", ""))
+        self.memory = self._memory()
+        self.names = kdump_config.SHELL_KEYS if self.host.family == kdump_config.DEBIAN else kdump_config.RHEL_KEYS
+        self.lacking = self.host.missing()
+        self.loader = self._loader()
+        if self.state == "present":
+            self._plan_present()
+        elif self.state == "disabled":
+            self._plan_disabled()
+        else:
+            self._plan_absent()
+
+    def _memory(self):
+        """Return the memory that the kernel compares ranges with: rounded up to 128 MiB (kernel/crash_reserve.c)."""
+        total = 0
+        for line in self.tree.text("/proc/iomem", "").splitlines():
+            match = re.match(r"^([0-9a-f]+)-([0-9a-f]+) : System RAM$", line)
+            if match and match.group(2).strip("0"):
+                total += int(match.group(2), 16) - int(match.group(1), 16) + 1
+        total = total or (meminfo(self.tree).get("mem_total") or 0) + self.reserved
+        step = 128 * crashkernel.MIB
+        return -(-total // step) * step
+
+    def _loader(self):
+        """Return which boot loader is configured: grub, grubby or none. Raises Refused."""
+        asked = self.options["boot_loader"]
+        if asked == "none":
+            return "none"
+        if asked not in ("auto", self.host.loader):
+            raise Refused("boot_loader: %s is not what this host has; it would be %s" % (asked, self.host.loader))
+        if not self.host.has_loader():
+            raise Refused(
+                "boot_loader: %s is not there; give the kernel crashkernel= by other means and set boot_loader to none"
+                % ("update-grub" if self.host.loader == "grub" else "grubby")
+            )
+        if self.host.loader == "grubby" and self.tree.exists("/run/ostree-booted"):
+            raise Refused(
+                "boot_loader: this host boots from OSTree; change its command line with rpm-ostree kargs, and set "
+                "boot_loader to none"
+            )
+        foreign = self.host.loader_foreign()
+        if foreign:
+            raise Refused("%s is there and was not written by this collection; move it away" % foreign)
+        return self.host.loader
+
+    def _refuse(self, why):
+        """Refuse, or warn where force is set."""
+        if not self.options["force"]:
+            raise Refused(why)
+        self.warnings.append(why)
+
+    def _needs(self):
+        """Return (bytes that the crash kernel needs, whether that is its own initrd's size) or (None, False)."""
+        size, exact = self.host.initrd()
+        if size is None:
+            return None, False
+        kernel = crashkernel.kernel_image(self.tree.text("/proc/iomem", ""))
+        modules = crashkernel.modules_size(self.tree.text("/proc/modules", ""))
+        return crashkernel.needs(kernel, modules, size), exact
+
+    def _wished_value(self):
+        """Return what crashkernel= is to be, and refuse what cannot work."""
+        self.need, exact = self._needs()
+        asked = self.options["crashkernel"]
+        value = " ".join(asked.split())
+        if asked == "auto":
+            now = self.host.loader_current()[0] if self.loader != "none" and self.managed else None
+            # A value of an earlier run stays while it is enough: the estimate moves with modules and initrd.
+            enough = now and (now == "auto" or crashkernel.reserves(now, self.memory) >= (self.need or 1))
+            value = now if enough else self.host.default_value(self.memory, self.need)
+        known = crashkernel.RHEL8_AUTO if value == "auto" else value
+        amount = crashkernel.reserves(known, self.memory)
+        if not amount:
+            self._refuse(
+                "crashkernel: %s reserves nothing on this host, which has %s of memory" % (value, mib(self.memory))
+            )
+        elif amount * 2 > self.memory:
+            self._refuse(
+                "crashkernel: %s reserves %s, more than half of this host's %s" % (value, mib(amount), mib(self.memory))
+            )
+        elif self.need and amount < self.need:
+            why = "crashkernel: %s reserves %s, and this host's crash kernel needs %s or more" % (
+                value,
+                mib(amount),
+                mib(self.need),
+            )
+            if exact:
+                self._refuse(why)
+            else:
+                self.warnings.append(why + ", estimated from the usual initrd: its own is not made yet")
+        elif self.loader != "none" and not self.host.loader_is(value):
+            recommended = self.host.estimate()
+            if recommended and amount < recommended:
+                self._refuse(
+                    "crashkernel: %s reserves %s, and kdumpctl estimate recommends %s"
+                    % (value, mib(amount), mib(recommended))
+                )
+        return value
+
+    # Planning
+
+    def item(self, name, before, after, step=None, status=None):
+        """Add what is and what will be; step is what brings it there."""
+        changes = before != after
+        self.items.append(
+            {"name": name, "before": before, "after": after, "status": status or ("changed" if changes else "ok")}
+        )
+        if step and (changes or status == "repair"):
+            self.steps.append((name, step))
+
+    def _plan_present(self):
+        if self.lacking and not self.options["packages"]:
+            raise Refused(
+                "packages: %s is not on this host, and packages=false forbids to install %s"
+                % (" and ".join(self.lacking), " and ".join(self.host.packages))
+            )
+        self._find_directory()
+        self.value = self._wished_value()
+        self.settings = self._wished_settings()
+        self.item(
+            "packages",
+            "missing" if self.lacking else "installed",
+            "installed",
+            self.host.install,
+        )
+        self._plan_config(self.settings)
+        self._plan_retention(self.directory if self._retains() else None)
+        self._plan_directory()
+        if self.loader != "none":
+            self._plan_loader(self.value)
+        self._plan_service(True)
+        self._plan_loaded()
+
+    def _plan_disabled(self):
+        self.settings = {"USE_KDUMP": "0"} if self.host.family == kdump_config.DEBIAN else {}
+        if self.text is not None:
+            self._plan_config(self.settings)
+        self._plan_retention(None)
+        self._plan_service(False)
+        if self.loader != "none":
+            self._plan_loader(None)
+        self._plan_freed()
+
+    def _plan_absent(self):
+        self._plan_retention(None)
+        if not self.managed:
+            if self.loader == "grub" and not self.host.loader_undone():
+                self._plan_loader_undo()
+            return
+        was = self.remembered.get("enabled", True)
+        self._plan_service(bool(was))
+        then = self._plan_loader_undo() if self.loader != "none" else self.running
+        rest = kdump_config.split(self.text)[0]
+        now = kdump_config.values(self.text, self.host.family, self.names)
+        restored = kdump_config.values(rest, self.host.family, self.names)
+        for name in self.names:
+            if now[name] != restored[name]:
+                self.item(name, now[name], restored[name])
+        if not was or not then:
+            self._plan_freed()
+        self.item("config", "ours", "as it was", lambda: self._write_config(rest))
+
+    def _retains(self):
+        return self.options["keep_dumps"] or parse_size(self.options["keep_bytes"], "keep_bytes")
+
+    def _find_directory(self):
+        """Fill directory: where dumps go on this host; None where they go to a server."""
+        options = self.options
+        path = re.sub(r"/+", "/", options["path"]).rstrip("/") or "/"
+        self.file_system = None
+        self.directory = path
+        if options["target"] in ("nfs", "ssh"):
+            self.directory = None
+        elif options["target"] == "device":
+            mount = kdump.mount_of_target(self.tree, options["target_location"])
+            if mount is None:
+                raise Refused(
+                    "target_location: %s is neither mounted nor in /etc/fstab; mount it there first"
+                    % options["target_location"]
+                )
+            self.directory = re.sub(r"/+", "/", "%s/%s" % (mount, path)).rstrip("/")
+            if self.host.family == kdump_config.RHEL:
+                entry = mount_of(mounts(self.tree), mount)
+                self.file_system = entry["type"] if entry else None
+                if self.file_system not in kdump.FILE_SYSTEMS:
+                    raise Refused(
+                        "target_location: %s holds %s, and kdump can write to %s"
+                        % (options["target_location"], self.file_system, ", ".join(kdump.FILE_SYSTEMS))
+                    )
+        if options["ssh_key"] and not self.tree.exists(options["ssh_key"]):
+            self._refuse("ssh_key: %s is not on this host" % options["ssh_key"])
+        if self.directory:
+            self._check_space()
+
+    def _check_space(self):
+        mount = mount_of(mounts(self.tree), self.directory)
+        if mount and mount["type"] in _VOLATILE:
+            self._refuse("path: %s is on %s, whose files are gone after the restart" % (self.directory, mount["type"]))
+            return
+        found = kdump.directory(self.tree, self.directory)
+        wanted = self._dump_size()
+        if found["free"] is not None and wanted and found["free"] < wanted:
+            self._refuse(
+                "path: %s has %s free, and a dump of this host takes %s or more now"
+                % (self.directory, mib(found["free"]), mib(wanted))
+            )
+
+    def _dump_size(self):
+        """Return the bytes that a dump would have now, before compression that may halve it, or None.
+
+        makedumpfile(8): level 31 leaves out free pages, zero pages, page cache and user data; level 0 nothing.
+        """
+        memory = meminfo(self.tree)
+        total = memory.get("mem_total") or 0
+        if not self.options["dump_level"] & 16:
+            return None if not total else (total - (memory.get("mem_free") or 0)) // 2
+        kernel = sum(memory.get(name) or 0 for name in ("slab", "kernel_stack", "page_tables", "percpu"))
+        # struct page: 64 bytes for each 4096 (Documentation/mm/vmemmap_dedup.rst).
+        return (kernel + total // 64) // 2
+
+    def _wished_settings(self):
+        if self.host.family == kdump_config.DEBIAN:
+            return kdump_config.debian_settings(self.options, self.directory or self.options["path"])
+        explicit = (self.options["crashkernel"] != "auto") if self.host.resets() else None
+        return kdump_config.rhel_settings(self.options, self.options["path"], self.file_system, explicit)
+
+    def _plan_config(self, settings):
+        now = kdump_config.values(self.text or "", self.host.family, self.names)
+        for name in self.names:
+            after = settings[name] if name in settings else self._of_the_rest(name)
+            self.item(name, now[name], after)
+        wrong = self.text is None or self._config_text(self.text, settings) != self.text
+        self.steps += [("config", self._set_config)] if wrong else []
+        if wrong and not any(item["status"] == "changed" for item in self.items):
+            # The values are right and the block is not: told as what it is.
+            self.item("config", "another block" if self.managed else "no block", "our block")
+
+    def _of_the_rest(self, name):
+        rest = kdump_config.split(self.text or "")[0]
+        return kdump_config.values(rest, self.host.family, [name])[name]
+
+    def _memory_lines(self):
+        """Return what the block remembers: what it remembers already, else what is now."""
+        if self.managed:
+            return list(self.remembered.items())
+        service = kdump.service(self.tree)
+        found = [("enabled", bool(service and service["enabled"] and not self.lacking))]
+        if self.loader == "grubby":
+            found.append(("crashkernel", self.host.loader_before()))
+        return found
+
+    def _config_text(self, text, settings):
+        return kdump_config.with_block(text, self.host.family, settings, self.before_lines)
+
+    @property
+    def before_lines(self):
+        """Return the lines to remember, found out once, before anything has changed."""
+        if not hasattr(self, "_before_lines"):
+            self._before_lines = self._memory_lines()
+        return self._before_lines
+
+    def _set_config(self):
+        # The package that was installed meanwhile has brought the file.
+        text = owned_file.read(self.host.real(self.host.config)) or ""
+        self._write_config(self._config_text(text, self.settings))
+
+    def _write_config(self, text):
+        owned_file.write(self.host.real(self.host.config), text, self.move)
+
+    def _retention_texts(self, directory):
+        if directory is None:
+            return None, None
+        unit = _RETENTION_UNIT.format(
+            path=directory,
+            script=RETENTION_SCRIPT_PATH,
+            keep=self.options["keep_dumps"],
+            size=parse_size(self.options["keep_bytes"], "keep_bytes"),
+        )
+        return owned_file.render(unit.splitlines()), owned_file.render(_RETENTION_SCRIPT.splitlines())
+
+    def _plan_retention(self, directory):
+        unit, script = self._retention_texts(directory)
+        found_unit = owned_file.read(self.host.real(RETENTION_UNIT_PATH))
+        found_script = owned_file.read(self.host.real(RETENTION_SCRIPT_PATH))
+        for text, path in ((found_unit, RETENTION_UNIT_PATH), (found_script, RETENTION_SCRIPT_PATH)):
+            if text is not None and not owned_file.is_owned(text):
+                raise Refused("%s is there and was not written by this collection; move it away" % path)
+        enabled = bool(found_unit) and bool(units.enabled(self.tree, RETENTION_UNIT))
+        if directory is None and found_unit is None and found_script is None:
+            return
+        before = self._limits(found_unit) if enabled and found_script == _or(script, found_script) else None
+        self.item("retention", before, self._limits(unit), lambda: self._set_retention(unit, script))
+
+    @staticmethod
+    def _limits(unit):
+        match = re.search(r"^ExecStart=/bin/sh \S+ (\S+) (\d+) (\d+)$", unit or "", re.MULTILINE)
+        return "%s: %s dumps, %s bytes" % match.groups() if match else None
+
+    def _set_retention(self, unit, script):
+        unit_path, script_path = self.host.real(RETENTION_UNIT_PATH), self.host.real(RETENTION_SCRIPT_PATH)
+        if unit is None:
+            if self._systemd():
+                self.host.call("systemctl", "disable", RETENTION_UNIT, must=False)
+            owned_file.remove(unit_path)
+            owned_file.remove(script_path)
+            if os.path.isdir(os.path.dirname(script_path)) and not os.listdir(os.path.dirname(script_path)):
+                os.rmdir(os.path.dirname(script_path))
+        else:
+            owned_file.write(script_path, script, self.move)
+            owned_file.write(unit_path, unit, self.move)
+        if self._systemd():
+            self.host.call("systemctl", "daemon-reload")
+            if unit is not None:
+                self.host.call("systemctl", "enable", RETENTION_UNIT)
+
+    def _systemd(self):
+        return self.tree.is_dir("/run/systemd/system")
+
+    def _plan_directory(self):
+        if self.directory:
+            there = self.tree.is_dir(self.directory)
+            self.item("directory", self.directory if there else None, self.directory, self._make_directory)
+
+    def _make_directory(self):
+        os.makedirs(self.host.real(self.directory), 0o700)
+
+    def _plan_loader(self, value):
+        now, same = self.host.loader_current()
+        self.item("crashkernel", now if same else "differs from entry to entry", value)
+        if not self.host.loader_is(value):
+            if now == value and same:
+                self.items[-1].update(before="%s, by other files" % now, status="changed")
+            self.steps.append(("crashkernel", lambda: self.host.loader_set(value)))
+
+    def _plan_loader_undo(self):
+        now, same = self.host.loader_current()
+        remembered = self.remembered.get("crashkernel")
+        if self.loader == "grub":
+            if self.host.loader_undone():
+                return now
+            then = self.host.loader_without_us()
+        else:
+            then = remembered[0][1] if remembered else None
+        # A file that says what others would say is taken away as well.
+        same_value = now == then and same
+        self.item("crashkernel", "%s, by our file" % now if same_value and self.loader == "grub" else now, then)
+        self.steps.append(("crashkernel", lambda: self.host.loader_undo(remembered)))
+        return then
+
+    def _plan_service(self, wanted):
+        service = kdump.service(self.tree)
+        enabled = bool(service and service["enabled"])
+        if service is None and not wanted:
+            return
+        self.item("service", "enabled" if enabled else "disabled", "enabled" if wanted else "disabled")
+        if enabled != wanted and self._systemd():
+            self.steps.append(("service", lambda: self._switch(wanted)))
+
+    def _switch(self, wanted):
+        self.host.call("systemctl", "enable" if wanted else "disable", self.host.service)
+        if not wanted:
+            self.host.call("systemctl", "stop", self.host.service, must=False)
+
+    def _plan_loaded(self):
+        """The crash kernel is loaded where memory is set aside for it, and anew where what it does has changed."""
+        if self.contained or not self.reserved or not self._systemd():
+            return
+        stale = self.host.family == kdump_config.RHEL and any(name == "config" for name, _step in self.steps)
+        self.item("loaded", self.loaded and not stale, True, self._load)
+
+    def _load(self):
+        """Start the service, and wait: udev's rules load it as well, and the kernel says EBUSY meanwhile."""
+        end = time.time() + self.options["wait_seconds"]
+        told = None
+        while True:
+            try:
+                self.host.call("systemctl", "restart", self.host.service)
+                told = None
+            except kdump_host.Failed as error:
+                told = str(error)
+            while told is None and not kdump.loaded(self.tree) and time.time() < end:
+                self.sleep(0.5)
+            if kdump.loaded(self.tree):
+                return
+            if time.time() >= end:
+                raise kdump_host.Failed(
+                    "loaded: %s is asked for, and /sys/kernel/kexec_crash_loaded is not 1 after %d s%s"
+                    % (self.host.service, self.options["wait_seconds"], ": " + told if told else "")
+                )
+            self.sleep(2)
+
+    def _plan_freed(self):
+        """Give the memory back at once; the command line frees it for the next boot."""
+        if self.contained or not self.reserved:
+            return
+        self.item("loaded", self.loaded, False, self._unload)
+        self.item("reserved", self.reserved, 0, self._free)
+
+    def _unload(self):
+        self.host.call("systemctl", "stop", self.host.service, must=False)
+        if kdump.loaded(self.tree):
+            self.host.call(self.host.program("kexec") or "kexec", "-p", "-u")
+        if kdump.loaded(self.tree):
+            raise kdump_host.Failed("loaded: false is asked for, and the crash kernel is still loaded")
+
+    def _free(self):
+        path = "/sys/kernel/kexec_crash_size"
+        end = time.time() + self.options["wait_seconds"]
+        while True:
+            try:
+                with open(self.host.real(path), "w", encoding="ascii") as file:
+                    file.write("0\n")
+                break
+            except (IOError, OSError) as error:
+                if error.errno != errno.EBUSY or time.time() >= end:
+                    raise kdump_host.Failed("%s: 0 could not be written: %s" % (path, os.strerror(error.errno)))
+            self.sleep(0.5)
+        left = kdump.reserved(self.tree)
+        if left:
+            raise kdump_host.Failed("%s: 0 is asked for, and the kernel says %d" % (path, left))
+
+    # Doing
+
+    @property
+    def changed(self):
+        """Return whether anything is, or will be, other than it was."""
+        return any(item["before"] != item["after"] for item in self.items)
+
+    def apply(self):
+        """Bring everything there, in the order in which it was planned; the memory of before is written first."""
+        _remember = self.before_lines if self.state != "absent" else None
+        for _name, step in self.steps:
+            step()
+
+    def refresh(self):
+        """Read the kernel again, and say where it differs from what was asked for. Raises Failed."""
+        self.reserved = kdump.reserved(self.tree) or 0
+        self.loaded = bool(kdump.loaded(self.tree))
+        again = Change(self.options, self.run, self.move, self.tree.root, self.sleep)
+        again.look()
+        wrong = [item for item in again.items if item["before"] != item["after"]]
+        if wrong:
+            raise kdump_host.Failed(
+                "%s: %s is asked for, and it is %s after the run"
+                % (wrong[0]["name"], wrong[0]["after"], wrong[0]["before"])
+            )
+
+    def reboot_required(self):
+        """Return whether only a restart brings the kernel to what was asked for."""
+        if self.contained:
+            return False
+        if self.state == "present":
+            return not self.reserved or (self.loader != "none" and self.running != self.value)
+        return False
+
+    def result(self):
+        """Return what the module answers."""
+        dumps = kdump.dumps(self.tree, self.directory) if self.directory else []
+        return {
+            "items": self.items,
+            "crashkernel": self.value,
+            "reserved": self.reserved,
+            "loaded": self.loaded,
+            "needed": self.need,
+            "memory": self.memory,
+            "directory": self.directory,
+            "dumps": dumps,
+            "reboot_required": self.reboot_required(),
+        }
+
+    def diff(self):
+        """Return what changes, value by value."""
+        changing = [item for item in self.items if item["before"] != item["after"]]
+        return {
+            side: "".join("%s: %s\n" % (item["name"], "" if item[side] is None else item[side]) for item in changing)
+            for side in ("before", "after")
+        }
+
+
+def _or(text, otherwise):
+    return otherwise if text is None else text

@@ -1,0 +1,186 @@
+# Copyright (c) 2026, linux_memory.oom contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The role panic_on_oom_kdump on a machine with a kernel of its own: out of memory, panic, crash kernel, dump, restart.
+
+One machine, one story in the order of the tests: what the role refuses, what it sets, the restart with the command line
+that the guest's own GRUB has, the crash, the dump, and the way back. The crash image of LINUX_MEMORY_OOM_IMAGE is used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+LAB = ROOT / "tests" / "lab"
+sys.path.insert(0, str(LAB))
+import machines  # noqa: E402 - the lab is no package of the collection
+
+IMAGE = os.environ.get("LINUX_MEMORY_OOM_IMAGE", "bookworm") + machines.KDUMP
+MIB = 1024**2
+ROLE = "linux_memory.oom.panic_on_oom_kdump"
+WISHES = {
+    "panic_on_oom_kdump_crashkernel": "256M",
+    "panic_on_oom_kdump_panic_seconds": 10,
+    "panic_on_oom_kdump_keep_dumps": 3,
+    "panic_on_oom_kdump_packages": False,
+    "panic_on_oom_kdump_wait_seconds": 300,
+}
+# What the role may change, and nothing else of the host.
+STATE = (
+    "cat /etc/default/kdump-tools /etc/default/grub.d/*.cfg /etc/sysctl.d/*; ls /etc/systemd/system;"
+    " systemctl is-enabled kdump-tools || true;"
+    " cat /proc/sys/vm/panic_on_oom /proc/sys/kernel/panic; ls /var/crash; true"
+)
+# Takes memory until there is none. The kernel kills nothing before it panics.
+HOG = "nohup python3 -c 'held = []\nwhile True: held.append(bytearray(b\"x\" * (16 << 20)))' >/dev/null 2>&1 &"
+
+
+class Guest:
+    """The machine, and the role run on it."""
+
+    def __init__(self, machine, place):
+        self.machine = machine
+        self.place = place
+        hosts = {"all": {"hosts": {"guest": machines.ansible_host(machine)}}}
+        (place / "inventory.json").write_text(json.dumps(hosts), encoding="utf-8")
+
+    def role(self, *options, **wishes):
+        """Run the role and return (status, what it printed)."""
+        play = [
+            {
+                "hosts": "all",
+                "gather_facts": False,
+                "tasks": [
+                    {"ansible.builtin.import_role": {"name": ROLE}, "vars": {**WISHES, **wishes}},
+                    {
+                        "ansible.builtin.debug": {
+                            "msg": "reboot_required={{ panic_on_oom_kdump_reboot_required | default(none) }}"
+                        }
+                    },
+                ],
+            }
+        ]
+        (self.place / "play.yml").write_text(yaml.safe_dump(play), encoding="utf-8")
+        environment = {
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "build" / "collections"),
+            "ANSIBLE_TIMEOUT": "120",
+            "ANSIBLE_PIPELINING": "1",
+        }
+        done = subprocess.run(
+            [
+                str(Path(sys.executable).parent / "ansible-playbook"),
+                *("-i", str(self.place / "inventory.json"), "--diff", *options, str(self.place / "play.yml")),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def read(self, command):
+        """Return what a command prints."""
+        return self.machine.run(command).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def guest(tmp_path_factory):
+    """Return a booted machine with GRUB's tools and kdump-tools, and no memory for a crash kernel."""
+    with machines.machine(IMAGE, memory=1536 * MIB) as one:
+        yield Guest(one, tmp_path_factory.mktemp("play"))
+
+
+@pytest.fixture(scope="module")
+def state_before(guest):
+    """Return the state of the host before the role first ran."""
+    return guest.read(STATE)
+
+
+BAD = {
+    "a reservation that is too small": (
+        {"panic_on_oom_kdump_crashkernel": "48M"},
+        "48M reserves 48 MiB, and this host's crash kernel needs",
+    ),
+    "a panic after which the host would stand still": (
+        {"panic_on_oom_kdump_panic_seconds": 0},
+        "would stand still until somebody comes",
+    ),
+    "mode 2 with a limited unit": ({"panic_on_oom_kdump_mode": 2}, "limited.service"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_it_refuses_with_the_numbers_of_this_host(guest, state_before, case):
+    guest.machine.run("systemctl is-active -q limited || systemd-run --unit limited -p MemoryMax=64M sleep infinity")
+    wishes, reason = BAD[case]
+    status, said = guest.role(**wishes)
+    assert status and reason in " ".join(said.split()), said
+    assert guest.read(STATE) == state_before
+
+
+def test_it_sets_up_and_says_that_a_restart_is_needed(guest, state_before):
+    status, said = guest.role()
+    assert status == 0, said
+    assert "reboot_required=True" in said
+    assert guest.read("cat /proc/sys/vm/panic_on_oom /proc/sys/kernel/panic") == "1\n10"
+    # One value, in the menu that the guest's own update-grub has written.
+    (line,) = {
+        line for line in guest.read("grep '^[[:space:]]linux' /boot/grub/grub.cfg").splitlines() if "single" not in line
+    }
+    assert [word for word in line.split() if word.startswith("crashkernel=")] == ["crashkernel=256M"]
+
+
+def test_the_next_boot_sets_memory_aside_and_loads_the_crash_kernel(guest):
+    guest.machine.reboot()
+    assert int(guest.read("cat /sys/kernel/kexec_crash_size")) == 256 * MIB
+    status, said = guest.role()
+    assert status == 0, said
+    assert "reboot_required=False" in said
+    assert guest.read("cat /sys/kernel/kexec_crash_loaded") == "1"
+    assert "changed=0" in said, said
+
+
+def test_out_of_memory_leaves_a_dump_and_the_host_comes_back(guest):
+    before = guest.machine.boot_id()
+    guest.machine.run(HOG)
+    guest.machine.wait_for_other_boot(before)
+    dump, log = guest.read("ls -d /var/crash/2*/dump.* /var/crash/2*/dmesg.*").splitlines()[::-1]
+    assert dump.rsplit("/", 1)[1].startswith("dump.")
+    assert guest.read(f"stat -c '%a %U' {dump} $(dirname {dump})") == "600 root\n700 root"
+    assert int(guest.read(f"stat -c %s {dump}")) > MIB
+    told = guest.read(f"cat {log}")
+    assert "Kernel panic - not syncing: Out of memory: system-wide panic_on_oom is enabled" in told
+    assert "python3 invoked oom-killer" in told
+    # Ready for the next one.
+    assert guest.read("cat /sys/kernel/kexec_crash_loaded") == "1"
+
+
+def test_the_crash_kernel_is_disabled_and_its_memory_comes_back(guest):
+    total = int(guest.read("awk '/MemTotal/ {print $2}' /proc/meminfo"))
+    status, said = guest.role(panic_on_oom_kdump_crash_kernel="disabled")
+    assert status == 0, said
+    assert guest.read("cat /sys/kernel/kexec_crash_size /sys/kernel/kexec_crash_loaded") == "0\n0"
+    assert int(guest.read("awk '/MemTotal/ {print $2}' /proc/meminfo")) - total > 200 * 1024
+    assert "crashkernel" not in guest.read("cat /boot/grub/grub.cfg")
+
+
+def test_undo_brings_back_what_was_there(guest, state_before):
+    status, said = guest.role(panic_on_oom_kdump_state="absent")
+    assert status == 0, said
+    dumps = guest.read("ls /var/crash").split()
+    now, before = (
+        [line for line in text.splitlines() if line not in dumps] for text in (guest.read(STATE), state_before)
+    )
+    assert now == before
+    status, said = guest.role(panic_on_oom_kdump_state="absent")
+    assert status == 0 and "changed=0" in said, said

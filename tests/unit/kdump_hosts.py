@@ -1,0 +1,234 @@
+# Copyright (c) 2026, linux_memory.oom contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Hosts in a directory, whose boot loader, service and kernel answer the module kdump as the real ones do.
+
+update-grub here reads the same files in the same order as grub-mkconfig, with a shell. grubby changes entries as
+grubby-bls does. A crash kernel is loaded where memory is set aside.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+from ansible_collections.linux_memory.oom.plugins.module_utils.kdump_change import Change
+
+MIB = 1 << 20
+RELEASE = "6.1.0-32-amd64"
+
+# Written after the file that Debian's package kdump-tools 1.8 installs: its settings, with comments of our own.
+KDUMP_TOOLS = """\
+# whether the crash kernel is loaded
+USE_KDUMP=0
+
+# crash kernel
+KDUMP_KERNEL=/var/lib/kdump/vmlinuz
+KDUMP_INITRD=/var/lib/kdump/initrd.img
+
+KDUMP_COREDIR="/var/crash"
+#KDUMP_NUM_DUMPS=
+#MAKEDUMP_ARGS="-c -d 31"
+#SSH="<user at server>"
+"""
+PACKAGE_GRUB = 'GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT crashkernel=384M-:128M"\n'
+# Written after kdump.conf(5) and gen-kdump-conf.sh of kdump-utils.
+KDUMP_CONF = """\
+# Commands for the kdump kernel.
+#nfs my.server.com:/export/tmp
+ext4 /dev/vg/dumps   # the old disk
+path /var/crash
+core_collector makedumpfile -l --message-level 7 -d 31
+failure_action shell
+"""
+# Written after the output of grubby --info=ALL (grubby(8)), from two kernels of which one has the argument twice.
+GRUBBY = {
+    "/boot/vmlinuz-5.14.0-427.el9.x86_64": "ro crashkernel=1G-4G:192M,4G-64G:256M,64G-:512M rhgb quiet",
+    "/boot/vmlinuz-5.14.0-362.el9.x86_64": "ro crashkernel=256M,high crashkernel=72M,low rhgb",
+}
+ESTIMATE = """\
+Reserved crashkernel:    256M
+Recommended crashkernel: 192M
+
+Kernel image size:   47M
+Kernel modules size: 8M
+Initramfs size:      20M
+Runtime reservation: 16M
+Large modules: <none>
+"""
+DEFAULTS = {
+    "state": "present",
+    "crashkernel": "256M",
+    "target": "local",
+    "target_location": None,
+    "path": "/var/crash",
+    "ssh_key": None,
+    "dump_level": 31,
+    "compression": "zlib",
+    "keep_dumps": 3,
+    "keep_bytes": None,
+    "packages": True,
+    "boot_loader": "auto",
+    "wait_seconds": 0,
+    "force": False,
+}
+
+
+class Host:
+    """A host of one family, with 2 GiB of memory."""
+
+    def __init__(self, root: Path, family: str = "debian", installed: bool = True, reserved: int = 0) -> None:
+        self.root = root
+        self.family = family
+        self.calls: list[list[str]] = []
+        self.entries = dict(GRUBBY)
+        self.fails: dict[str, str] = {}
+        self.put("/proc/cmdline", "BOOT_IMAGE=/boot/vmlinuz root=/dev/vda1 ro quiet\n")
+        self.put("/proc/meminfo", "MemTotal:        1990000 kB\nMemFree:          800000 kB\nSlab:  40000 kB\n")
+        self.put("/proc/iomem", "00001000-7fffffff : System RAM\n  01000000-02ffffff : Kernel code\n")
+        self.put("/proc/modules", "ext4 983040 1 - Live 0x0\nvirtio_blk 32768 2 - Live 0x0\n")
+        self.put("/proc/sys/kernel/osrelease", RELEASE + "\n")
+        self.put("/proc/self/mountinfo", "22 1 8:1 / / rw - ext4 /dev/vda1 rw\n30 22 0:9 / /run rw - tmpfs tmpfs rw\n")
+        self.put("/sys/kernel/kexec_crash_size", f"{reserved}\n")
+        self.put("/sys/kernel/kexec_crash_loaded", "0\n")
+        self.put("/run/systemd/system/.keep", "")
+        self.put("/var/crash/.keep", "")
+        if family == "debian":
+            self.put("/etc/os-release", 'ID=debian\nVERSION_ID="12"\n')
+            self.put("/usr/sbin/update-grub", "")
+            self.put("/etc/default/grub", 'GRUB_CMDLINE_LINUX_DEFAULT="quiet"\nGRUB_CMDLINE_LINUX="console=ttyS0"\n')
+            self.put("/boot/initrd.img-" + RELEASE, "x" * MIB)
+            (root / "etc/default/grub.d").mkdir(parents=True)
+        else:
+            self.put("/etc/os-release", 'ID="rhel"\nID_LIKE="fedora"\nVERSION_ID="9.4"\n')
+            self.put("/usr/sbin/grubby", "")
+        if installed:
+            self.install()
+        self.update_grub()
+
+    def put(self, path: str, text: str) -> None:
+        """Write a file of the host."""
+        file = self.root / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+
+    def get(self, path: str) -> str:
+        """Return the text of a file of the host."""
+        return (self.root / path.lstrip("/")).read_text(encoding="utf-8")
+
+    @property
+    def unit(self) -> str:
+        """Return the service's name."""
+        return "kdump-tools.service" if self.family == "debian" else "kdump.service"
+
+    def install(self) -> None:
+        """What the package brings."""
+        self.put("/usr/bin/makedumpfile", "")
+        self.put("/usr/sbin/kexec", "")
+        self.put("/usr/lib/systemd/system/" + self.unit, "[Install]\nWantedBy=multi-user.target\n")
+        if self.family == "debian":
+            self.put("/usr/sbin/kdump-config", "")
+            self.put("/etc/default/kdump-tools", KDUMP_TOOLS)
+            self.put("/etc/default/grub.d/kdump-tools.cfg", PACKAGE_GRUB)
+        else:
+            self.put("/usr/bin/kdumpctl", "")
+            self.put("/etc/kdump.conf", KDUMP_CONF)
+
+    def update_grub(self) -> None:
+        """Write the menu, as grub-mkconfig reads its files."""
+        if self.family != "debian":
+            return
+        script = ". ./grub; for file in grub.d/*.cfg; do [ ! -e $file ] || . ./$file; done;"
+        script += (
+            ' printf "%s %s" "$GRUB_CMDLINE_LINUX" "$GRUB_CMDLINE_LINUX_DEFAULT"; printf "\\n%s" "$GRUB_CMDLINE_LINUX"'
+        )
+        done = subprocess.run(
+            ["sh", "-eu", "-c", script], cwd=self.root / "etc/default", capture_output=True, text=True, check=True
+        )
+        normal, recovery = done.stdout.split("\n")
+        text = f"\tlinux\t/boot/vmlinuz root=/dev/vda1 ro {normal}\n\tlinux\t/boot/vmlinuz ro single {recovery}\n"
+        self.put("/boot/grub/grub.cfg", text)
+
+    def run(self, command, environ_update=None):
+        """Answer as AnsibleModule.run_command does."""
+        self.calls.append(command)
+        name = os.path.basename(command[0])
+        words = command[1:]
+        for what, why in self.fails.items():
+            if what in " ".join(command):
+                return 1, "", why
+        if name == "update-grub":
+            self.update_grub()
+        elif name in ("apt-get", "dnf", "yum"):
+            self.install()
+        elif name == "grubby":
+            return 0, self.grubby(words), ""
+        elif name == "kdumpctl":
+            return 0, "1G-4G:192M,4G-64G:256M,64G-:512M\n" if words == ["get-default-crashkernel"] else ESTIMATE, ""
+        elif name == "systemctl":
+            self.systemctl(*words)
+        elif name == "kexec":
+            self.put("/sys/kernel/kexec_crash_loaded", "0\n")
+        elif name == "sh":
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            return done.returncode, done.stdout, done.stderr
+        return 0, "", ""
+
+    def grubby(self, words) -> str:
+        """Change or print the entries."""
+        options = dict(word[2:].split("=", 1) for word in words)
+        if "info" in options:
+            blocks = [
+                f'index={number}\nkernel="{kernel}"\nargs="{arguments}"\nroot="/dev/mapper/rhel-root"\n'
+                for number, (kernel, arguments) in enumerate(self.entries.items())
+            ]
+            return "".join(blocks)
+        chosen = list(self.entries) if options["update-kernel"] == "ALL" else [options["update-kernel"]]
+        for kernel in chosen:
+            kept = self.entries[kernel].split()
+            if "remove-args" in options:
+                kept = [word for word in kept if word.split("=")[0] != options["remove-args"]]
+            self.entries[kernel] = " ".join(kept + shlex.split(options.get("args", "")))
+        return ""
+
+    def systemctl(self, verb, unit="") -> None:
+        """Enable, disable, start and stop."""
+        link = self.root / "etc/systemd/system/multi-user.target.wants" / unit
+        if verb == "enable":
+            link.parent.mkdir(parents=True, exist_ok=True)
+            if not link.is_symlink():
+                link.symlink_to("/usr/lib/systemd/system/" + unit)
+        elif verb == "disable" and link.is_symlink():
+            link.unlink()
+        elif verb == "restart" and int(self.get("/sys/kernel/kexec_crash_size")):
+            self.put("/sys/kernel/kexec_crash_loaded", "1\n")
+        elif verb == "stop":
+            self.put("/sys/kernel/kexec_crash_loaded", "0\n")
+
+    def change(self, **wishes) -> Change:
+        """Return a run of the module that has looked."""
+        change = Change({**DEFAULTS, **wishes}, self.run, os.rename, str(self.root), sleep=lambda _seconds: None)
+        change.look()
+        return change
+
+    def apply(self, **wishes) -> Change:
+        """Run the module."""
+        change = self.change(**wishes)
+        if change.steps:
+            change.apply()
+            change.refresh()
+        return change
+
+    def files(self) -> dict[str, str]:
+        """Return all files and links that a run may write."""
+        found = {}
+        for path in sorted((self.root / "etc").rglob("*")) + sorted((self.root / "usr/local").rglob("*")):
+            if path.is_symlink():
+                found[str(path)] = "-> " + os.readlink(path)
+            elif path.is_file():
+                found[str(path)] = path.read_text(encoding="utf-8")
+        # grubby adds at the end: the order of a command line's words does not matter here.
+        return {**found, "entries": str({kernel: sorted(words.split()) for kernel, words in self.entries.items()})}

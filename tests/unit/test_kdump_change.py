@@ -1,0 +1,319 @@
+# Copyright (c) 2026, linux_memory.oom contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The module kdump on hosts in a directory: what it plans, sets, refuses and takes back."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+from ansible_collections.linux_memory.oom.plugins.module_utils import crashkernel, kdump_change, kdump_config
+from ansible_collections.linux_memory.oom.plugins.module_utils.kdump_change import Refused
+from ansible_collections.linux_memory.oom.plugins.module_utils.kdump_host import Failed
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kdump_hosts import KDUMP_CONF, KDUMP_TOOLS, RELEASE, Host
+
+MIB = 1 << 20
+
+
+@pytest.fixture(params=["debian", "rhel"])
+def host(request, tmp_path):
+    """Return a host of each family, with kdump's packages and nothing set up."""
+    return Host(tmp_path, request.param)
+
+
+def of(change):
+    """Return {name: (before, after)} of what changes."""
+    return {item["name"]: (item["before"], item["after"]) for item in change.items if item["before"] != item["after"]}
+
+
+def test_a_second_run_changes_nothing_and_check_mode_says_what_the_run_does(host):
+    predicted = host.change()
+    done = host.apply()
+    assert of(predicted) == of(done) and of(done)
+    assert predicted.diff() == done.diff()
+    again = host.change()
+    assert (again.changed, again.steps) == (False, [])
+    assert done.reboot_required()
+
+
+def test_undo_brings_back_every_byte(host):
+    before = host.files()
+    host.apply(keep_bytes="1G", target="ssh", target_location="crash@vault", dump_level=1)
+    assert host.files() != before
+    predicted = host.change(state="absent")
+    done = host.apply(state="absent")
+    assert of(predicted) == of(done)
+    assert host.files() == before
+    assert not host.change(state="absent").changed
+
+
+def test_the_command_line_holds_one_value_whatever_other_files_say(tmp_path):
+    host = Host(tmp_path)
+    host.put(
+        "/etc/default/grub",
+        'GRUB_CMDLINE_LINUX_DEFAULT="quiet crashkernel=1M splash"\nGRUB_CMDLINE_LINUX="crashkernel=2M"\n',
+    )
+    host.update_grub()
+    change = host.apply()
+    assert of(change)["crashkernel"] == ("2M 1M 384M-:128M", "256M")
+    assert host.get("/boot/grub/grub.cfg").count("crashkernel=") == 1
+    assert "quiet splash" in host.get("/boot/grub/grub.cfg")
+
+
+def test_every_kernel_of_the_rhel_family_gets_one_value_and_its_own_back(tmp_path):
+    host = Host(tmp_path, "rhel")
+    before = {kernel: sorted(arguments.split()) for kernel, arguments in host.entries.items()}
+    host.apply()
+    assert [arguments.count("crashkernel=") for arguments in host.entries.values()] == [1, 1]
+    host.entries["/boot/vmlinuz-new"] = "ro crashkernel=256M"
+    host.apply(state="absent")
+    first = host.entries.pop("/boot/vmlinuz-new")
+    assert "crashkernel=1G-4G:192M,4G-64G:256M,64G-:512M" in first
+    assert {kernel: sorted(arguments.split()) for kernel, arguments in host.entries.items()} == before
+
+
+def test_other_targets_are_put_aside_in_kdump_conf(tmp_path):
+    host = Host(tmp_path, "rhel")
+    host.apply(target="nfs", target_location="vault:/dumps", path="/here", compression="lzo", dump_level=17)
+    text = host.get("/etc/kdump.conf")
+    active = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert active == [
+        "failure_action shell",
+        "nfs vault:/dumps",
+        "path /here",
+        "core_collector makedumpfile -l -d 17 --message-level 7",
+        "auto_reset_crashkernel no",
+    ]
+
+
+def test_kdump_tools_reads_what_was_asked_for_with_a_shell(tmp_path):
+    host = Host(tmp_path)
+    host.apply(path="/srv/crash", keep_dumps=7)
+    host.put("/etc/default/kdump-tools", host.get("/etc/default/kdump-tools"))
+    script = '. ./kdump-tools; umask; echo "$USE_KDUMP $KDUMP_COREDIR $MAKEDUMP_ARGS $KDUMP_NUM_DUMPS [$NFS$SSH$FTP]"'
+    said = subprocess.run(
+        ["sh", "-eu", "-c", script], cwd=tmp_path / "etc/default", capture_output=True, text=True, check=True
+    )
+    assert said.stdout == "0077\n1 /srv/crash -c -d 31 7 []\n"
+    assert host.get("/etc/default/kdump-tools").startswith(KDUMP_TOOLS)
+
+
+def test_packages_are_installed_and_the_memory_is_of_what_they_brought(tmp_path):
+    host = Host(tmp_path, installed=False)
+    predicted = host.change()
+    done = host.apply()
+    assert of(predicted) == of(done)
+    assert [call for call in host.calls if call[0] == "apt-get"]
+    host.apply(state="absent")
+    assert host.get("/etc/default/kdump-tools") == KDUMP_TOOLS
+
+
+def test_the_crash_kernel_is_loaded_where_there_is_memory_for_it(host):
+    host.put("/sys/kernel/kexec_crash_size", str(256 * MIB))
+    host.put("/proc/cmdline", "ro crashkernel=256M")
+    change = host.apply()
+    assert change.loaded and not change.reboot_required()
+
+
+def test_a_crash_kernel_that_does_not_load_is_a_failure_that_says_why(host):
+    host.put("/sys/kernel/kexec_crash_size", str(256 * MIB))
+    host.fails["systemctl restart"] = "kexec_file_load failed: Device or resource busy"
+    with pytest.raises(Failed, match="kexec_crash_loaded is not 1 after 0 s.*Device or resource busy"):
+        host.apply()
+
+
+def test_disabled_gives_the_memory_back_and_leaves_no_reservation(host):
+    host.apply()
+    host.put("/sys/kernel/kexec_crash_size", str(256 * MIB))
+    host.put("/sys/kernel/kexec_crash_loaded", "1")
+    change = host.apply(state="disabled")
+    assert (change.reserved, change.loaded) == (0, False)
+    assert "crashkernel" not in (
+        host.get("/boot/grub/grub.cfg") if host.family == "debian" else str(list(host.entries.values()))
+    )
+    assert not host.change(state="disabled").changed
+
+
+def test_disabled_on_a_host_without_kdump_changes_nothing(tmp_path):
+    assert not Host(tmp_path, installed=False).change(state="disabled").changed
+
+
+def test_a_menu_that_does_not_follow_is_said_with_both_values(tmp_path):
+    host = Host(tmp_path)
+    host.put("/etc/default/grub.d/zzz-later.cfg", 'GRUB_CMDLINE_LINUX_DEFAULT="crashkernel=1M"\n')
+    with pytest.raises(Failed, match="update-grub wrote crashkernel=1M into .*, and crashkernel=256M was asked for"):
+        host.apply()
+
+
+def test_what_is_too_small_is_said_beforehand(tmp_path):
+    host = Host(tmp_path)
+    host.put("/var/lib/kdump/initrd.img-" + RELEASE, "x" * (20 * MIB))
+    # 32 MiB kernel, 1 MiB modules, 3 * 20 MiB, 16 MiB.
+    with pytest.raises(Refused, match="96M reserves 96 MiB, and this host's crash kernel needs 108 MiB or more"):
+        host.change(crashkernel="96M")
+    assert host.change(crashkernel="128M").value == "128M"
+    assert host.change(crashkernel="auto").value == "384M-:128M"
+    host.put("/var/lib/kdump/initrd.img-" + RELEASE, "x" * (40 * MIB))
+    assert host.change(crashkernel="auto").value == "224M"
+
+
+BAD = {
+    "no value": ({"crashkernel": " "}, "crashkernel: it is empty"),
+    "no size": ({"crashkernel": "much"}, "much is neither a size such as 256M nor ranges"),
+    "a list for a shell": ({"crashkernel": '256M";reboot'}, "is neither a size"),
+    "reserves nothing": ({"crashkernel": "4G-:256M"}, "reserves nothing on this host, which has 2048 MiB"),
+    "more than half": ({"crashkernel": "1500M"}, "more than half of this host's 2048 MiB"),
+    "a level beyond": ({"dump_level": 32}, "dump_level: 32 is not between 0 and 31"),
+    "a negative number": ({"keep_dumps": -1}, "keep_dumps: -1 is negative"),
+    "no bytes": ({"keep_bytes": "lots"}, "keep_bytes: lots is not a number of bytes such as 20G"),
+    "a relative path": ({"path": "crash"}, "path: crash is not an absolute path"),
+    "a path upwards": ({"path": "/var/../etc"}, "is not an absolute path"),
+    "a path with a shell in it": ({"path": "/var/$(reboot)"}, "is not an absolute path"),
+    "a tmpfs": ({"path": "/run/crash"}, "path: /run/crash is on tmpfs, whose files are gone after the restart"),
+    "a location without a target": ({"target_location": "a:/b"}, "a:/b is given, and target=local has none"),
+    "nfs without an export": ({"target": "nfs", "target_location": "server"}, "server is not SERVER:/EXPORT"),
+    "ssh without a user": ({"target": "ssh", "target_location": "vault"}, "vault is not USER@SERVER"),
+    "a device that is not there": (
+        {"target": "device", "target_location": "/dev/sdz9"},
+        "/dev/sdz9 is neither mounted nor in /etc/fstab",
+    ),
+    "a key without ssh": ({"ssh_key": "/root/key"}, "only target=ssh uses one"),
+    "a key that is not there": (
+        {"target": "ssh", "target_location": "a@b", "ssh_key": "/root/key"},
+        "ssh_key: /root/key is not on this host",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused_in_one_sentence_and_nothing_changes(host, case):
+    before = host.files()
+    wishes, reason = BAD[case]
+    with pytest.raises(Refused) as refused:
+        host.apply(**wishes)
+    assert reason in str(refused.value) and "\n" not in str(refused.value)
+    assert host.files() == before
+
+
+def test_missing_packages_loader_and_foreign_files_are_refused(tmp_path):
+    host = Host(tmp_path, installed=False)
+    with pytest.raises(Refused, match="kdump-config and makedumpfile and kexec is not on this host"):
+        host.change(packages=False)
+    host.put("/etc/default/grub.d/zz-linux_memory_oom-kdump.cfg", "GRUB_TIMEOUT=1\n")
+    with pytest.raises(Refused, match="was not written by this collection"):
+        host.change()
+    (tmp_path / "usr/sbin/update-grub").unlink()
+    with pytest.raises(Refused, match="boot_loader: update-grub is not there"):
+        host.change()
+    host.put("/etc/os-release", "ID=alpine\n")
+    with pytest.raises(Refused, match="neither Debian, Ubuntu nor of the RHEL family"):
+        host.change()
+
+
+def test_force_warns_instead(host):
+    assert "reserves nothing" in host.change(crashkernel="4G-:256M", force=True).warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "gib", "reserved"),
+    [
+        ("256M", 2, 256),
+        ("256M@16M", 2, 256),
+        ("512M,high 72M,low", 8, 584),
+        ("2G-64G:256M,64G-:512M", 1, 0),
+        ("2G-64G:256M,64G-:512M", 2, 256),
+        ("2G-64G:256M,64G-:512M", 64, 512),
+        ("2g-64g:256m", 63, 256),
+    ],
+)
+def test_what_a_value_reserves(value, gib, reserved):
+    """Documentation/admin-guide/kdump/kdump.rst: a range includes its start and not its end."""
+    assert crashkernel.problem(value) is None
+    assert crashkernel.reserves(value, gib << 30) == reserved * MIB
+
+
+def test_kdumpctls_estimate_is_understood(tmp_path):
+    assert Host(tmp_path, "rhel").change().host.estimate() == 192 * MIB
+
+
+LINES = st.lists(
+    st.text(
+        st.characters(blacklist_categories=["Cs"], blacklist_characters="\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"),
+        max_size=20,
+    ),
+    max_size=8,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(lines=LINES, family=st.sampled_from(["debian", "rhel"]), end=st.booleans())
+def test_a_block_in_any_file_goes_without_a_trace(lines, family, end):
+    text = "\n".join(lines) + ("\n" if end or not lines else "")
+    text = "" if not lines else text
+    if any(line.startswith((kdump_config.BEGIN, kdump_config.ASIDE)) for line in text.splitlines()):
+        return
+    settings_ = {"path": "/a"} if family == "rhel" else {"USE_KDUMP": "1"}
+    once = kdump_config.with_block(text, family, settings_, [("enabled", False)])
+    assert kdump_config.with_block(once, family, settings_, [("enabled", False)]) == once
+    assert kdump_config.before(once) == {"enabled": False}
+    rest = kdump_config.split(once)[0]
+    assert rest in (text, text + "\n")  # a last line without an end gets one
+
+
+def test_files_of_the_packages_survive():
+    for text, family in ((KDUMP_TOOLS, "debian"), (KDUMP_CONF, "rhel")):
+        settings_ = dict.fromkeys(["target", "path"], None) if family == "rhel" else {"SSH": None}
+        assert kdump_config.split(kdump_config.with_block(text, family, settings_))[0] == text
+
+
+def test_the_oldest_dumps_go_and_the_newest_stays(tmp_path):
+    script = tmp_path / "retention.sh"
+    script.write_text(kdump_change._RETENTION_SCRIPT, encoding="utf-8")
+    crash = tmp_path / "crash"
+    for day in range(1, 6):
+        folder = crash / f"2026010{day}0000"
+        folder.mkdir(parents=True)
+        (folder / f"dump.2026010{day}0000").write_bytes(b"x" * MIB)
+        subprocess.run(["touch", "-d", f"2026-01-0{day}", str(folder)], check=True)
+    (crash / "other").mkdir()
+
+    def left(keep, size):
+        subprocess.run(["sh", str(script), str(crash), str(keep), str(size)], check=True, capture_output=True)
+        return sorted(path.name[6:8] for path in crash.iterdir() if path.name != "other")
+
+    assert left(0, 0) == ["01", "02", "03", "04", "05"]
+    assert left(4, 0) == ["02", "03", "04", "05"]
+    assert left(0, 2 * MIB + 65536) == ["04", "05"]
+    assert left(0, 1) == ["05"]
+    assert (crash / "other").is_dir()
+
+
+def test_a_run_that_ends_between_two_steps_is_repaired_by_the_next(tmp_path):
+    """The memory of before is in the first file that is written, so undo is exact as well, wherever a run ended."""
+    for number, (family, state) in enumerate([(f, s) for f in ("debian", "rhel") for s in ("present", "absent")]):
+        for ended_after in range(1, 8):
+            host = Host(tmp_path / f"{number}-{ended_after}", family)
+            before = host.files()
+            if state == "absent":
+                host.apply()
+            change = host.change(state=state)
+            _before_lines = change.before_lines
+            for _name, step in change.steps[:ended_after]:
+                step()
+            host.apply(state=state)
+            assert not host.change(state=state).changed
+            host.apply(state="absent")
+            assert host.files() == before
+
+
+def test_what_kdumpctl_recommends_is_compared(tmp_path):
+    host = Host(tmp_path, "rhel")
+    with pytest.raises(Refused, match="128M reserves 128 MiB, and kdumpctl estimate recommends 192 MiB"):
+        host.change(crashkernel="128M")
+    host.put("/run/ostree-booted", "")
+    with pytest.raises(Refused, match="this host boots from OSTree"):
+        host.change()
