@@ -213,7 +213,7 @@ def unread(log):
     log = mapping(log)
     if log.get("failed"):
         return f"The kernel log was not read: {log['failed'].rstrip('.')}."
-    names = {row.get("source") for row in rows(log.get("sources"))}
+    names = {str(row.get("source")) for row in rows(log.get("sources"))}
     if not log or names & {"journal", "file"}:
         return ""
     missing = mapping(log.get("unavailable"))

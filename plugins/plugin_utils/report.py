@@ -332,7 +332,7 @@ def _host_lines(one, width, brief):
         lines += _wrapped(first["summary"], indent)
     for item in list(rows(first.get("evidence")))[:1]:
         lines += _wrapped(human.shorten(f"evidence: {evidence_text(item)}", 2 * LINE), indent)
-    lines += _report_lines(one, indent)
+    lines += _report_lines(one, indent, 1 if brief else MOST_GROUPS)
     if level(one) != "healthy":
         lines += _action_lines(first, indent)
     for note in incidents.notes(one.get("log")):
@@ -340,15 +340,15 @@ def _host_lines(one, width, brief):
     return lines
 
 
-def _report_lines(one, indent):
-    """Return the OOM reports of a host, those that repeat in one line, the newest first."""
+def _report_lines(one, indent, most):
+    """Return the OOM reports of a host, those that repeat in one line, the newest first, at most so many lines."""
     groups = incidents.joined(one["reports"])
     lines = []
-    for group in groups[:MOST_GROUPS]:
+    for group in groups[:most]:
         text = human.shorten(incidents.line(group), 2 * LINE)
         lines += textwrap.wrap(text, LINE, initial_indent=indent, subsequent_indent=indent * 2, break_on_hyphens=False)
-    if len(groups) > MOST_GROUPS:
-        rest = sum(len(group) for group in groups[MOST_GROUPS:])
+    if len(groups) > most:
+        rest = sum(len(group) for group in groups[most:])
         lines.append(f"{indent}and {counted(rest, 'more report', 'more reports')}")
     return lines
 
