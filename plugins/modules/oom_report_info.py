@@ -473,7 +473,7 @@ def shorten_tables(reports, most):
         report["tasks_left_out"] = 0
         if most and len(tasks) > most and report is not whole:
             sizes = [((task.get("rss") or 0) + (task.get("swap") or 0), -place) for place, task in enumerate(tasks)]
-            kept = set(-place for _size, place in heapq.nlargest(most, sizes))
+            kept = {-place for _size, place in heapq.nlargest(most, sizes)}
             report["tasks"] = [task for place, task in enumerate(tasks) if place in kept]
             report["tasks_left_out"] = len(tasks) - most
     return reports

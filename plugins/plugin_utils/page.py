@@ -320,10 +320,16 @@ def _told(group):
     pages = f"order {order:.0f}" if order is not None and order >= 0 else ""
     page = human.number(newest.get("page_size"))
     if pages and page and order < 32:
-        pages += f" ({human.size(page * 2**int(order))})"
+        pages += f" ({human.size(page * 2 ** int(order))})"
     asked = ", ".join(filter(None, (incidents.task_text(trigger) if trigger.get("comm") else "", pages)))
     total, free = human.number(swaps.get("total")), human.number(swaps.get("free"))
-    swap_text = "none" if total == 0 else f"{human.size(free)} free of {human.size(total)}" if total and free is not None else ""
+    swap_text = (
+        "none"
+        if total == 0
+        else f"{human.size(free)} free of {human.size(total)}"
+        if total and free is not None
+        else ""
+    )
     memcg = mapping(newest.get("memcg"))
     in_swap = human.number(at(memcg, "swap", "usage"))
     ended = incidents.OUTCOMES.get(str(newest.get("outcome")))
@@ -415,8 +421,8 @@ def _about_log(one):
 def host(one, number, most, full=MOST_IN_FULL, fewer=False, brief=False):
     """Return everything that the page shows of one host.
 
-    number makes its anchor, most bounds its tables, full the OOM reports shown in full; fewer is for large fleets, brief
-    for the hosts of them that come late.
+    number makes its anchor, most bounds its tables, full the OOM reports shown in full; fewer is for large fleets,
+    brief for the hosts of them that come late.
     """
     facts = one["facts"]
     meminfo, swaps = mapping(facts.get("meminfo")), mapping(facts.get("swap"))

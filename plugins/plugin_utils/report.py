@@ -87,8 +87,9 @@ def file_name(host):
 def record(host, found, facts, log=None):
     """Return the host record of what a play found, {status, message, findings, reports, crash, collected} or None.
 
-    log is the result of oom_report_info, which gives the reports where found has none. Without findings the facts and the reports are diagnosed here. Facts of a host that could not be read this time are
-    left out, as they may come from a cache.
+    log is the result of oom_report_info, which gives the reports where found has none. Without findings the facts and
+    the reports are diagnosed here. Facts of a host that could not be read this time are left out, as they may come from
+    a cache.
     """
     found = (
         plain(mapping(found)) if found else {"status": "failed", "message": "The play ended before this host was read."}
@@ -369,7 +370,9 @@ def _unread_logs(records):
     found = [one for one in records if level(one) == "healthy" and incidents.unread(one.get("log"))]
     if not found:
         return []
-    said = f"Of {counted(len(found), 'healthy host', 'healthy hosts')} the kernel log could not be read, or not all of it"
+    said = (
+        f"Of {counted(len(found), 'healthy host', 'healthy hosts')} the kernel log could not be read, or not all of it"
+    )
     return _wrapped(f"{said}: {_names([one['host'] for one in found])}.", "")
 
 

@@ -131,7 +131,9 @@ def _bars(place, inside, most):
         title = f"{incidents.moment(inside[0][2])}: {incidents.happened(inside[0][2])}"
     else:
         when = sorted(time for time, _scope, _report in inside)
-        parts = ", ".join(f"{counts[name]} × {incidents.SCOPE_LABELS[name]}" for name in incidents.SCOPES if counts[name])
+        parts = ", ".join(
+            f"{counts[name]} × {incidents.SCOPE_LABELS[name]}" for name in incidents.SCOPES if counts[name]
+        )
         title = f"{len(inside)} OOM reports, {incidents.instant(when[0])} to {incidents.instant(when[-1])}: {parts}"
     bars, top = [], 100.0
     for name in incidents.SCOPES:

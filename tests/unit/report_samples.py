@@ -222,7 +222,13 @@ def oom_report(epoch=TIME - 3600, **more):
         "scope": "global",
         "cgroup": None,
         "task_memcg": "/system.slice/tomcat.service",
-        "trigger": {"comm": "nginx", "pid": 77, "gfp_mask": "0x140dca", "gfp_flags": "GFP_HIGHUSER_MOVABLE", "order": 0},
+        "trigger": {
+            "comm": "nginx",
+            "pid": 77,
+            "gfp_mask": "0x140dca",
+            "gfp_flags": "GFP_HIGHUSER_MOVABLE",
+            "order": 0,
+        },
         "victim": victim,
         "victims": [victim],
         "outcome": "killed",
@@ -254,10 +260,21 @@ def oom_report(epoch=TIME - 3600, **more):
 
 def cgroup_report(epoch=TIME - 7200, unit="shop.service", **more):
     """Return one report of a unit that met its limit."""
-    account = {"anon": 900 * MIB, "file": 60 * MIB, "shmem": 20 * MIB, "kernel": 40 * MIB, "slab_unreclaimable": 30 * MIB}
+    account = {
+        "anon": 900 * MIB,
+        "file": 60 * MIB,
+        "shmem": 20 * MIB,
+        "kernel": 40 * MIB,
+        "slab_unreclaimable": 30 * MIB,
+    }
     memcg = {"path": f"/system.slice/{unit}", "usage": GIB, "limit": GIB, "stats": account, "swap": {"usage": 0}}
     cgroup = {"scope": "cgroup", "cgroup": f"/system.slice/{unit}", "memcg": memcg, "memory": None, "swap": None}
     return oom_report(epoch, **{**cgroup, **more})
+
+
+def node_report(epoch=TIME - 90000):
+    """Return one report of a program that was bound to a node."""
+    return oom_report(epoch, scope="cpuset", mems_allowed="1")
 
 
 def log(reports=(), **more):
@@ -303,8 +320,19 @@ def fleet():
 def hostile_report(text, epoch):
     """Return an OOM report in which every string that a host or a log decides is the given one."""
     task = dict(process(text, 1, GIB), unit=text)
-    strings = ("path", "host", "kernel", "cgroup", "task_memcg", "group_kill", "panic", "outcome", "nodemask", "constraint")
-    told = {name: text for name in strings}
+    strings = (
+        "path",
+        "host",
+        "kernel",
+        "cgroup",
+        "task_memcg",
+        "group_kill",
+        "panic",
+        "outcome",
+        "nodemask",
+        "constraint",
+    )
+    told = dict.fromkeys(strings, text)
     trigger = {"comm": text, "pid": 1, "gfp_mask": text, "gfp_flags": text, "order": 1}
     return cgroup_report(
         epoch, also_in=[text], trigger=trigger, victim=task, victims=[task], tasks=[task, task], truncated=True, **told

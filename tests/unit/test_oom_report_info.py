@@ -365,7 +365,10 @@ def test_the_tables_of_older_reports_are_shortened():
     shortened = oom_report_info.shorten_tables(made, 2)
     assert pids(shortened) == [[1, 3], [0, 1, 2], []]
     assert [each["tasks_left_out"] for each in shortened] == [3, 0, 0]
-    assert pids(oom_report_info.shorten_tables([report("oom", [1] * 5), report("oom", [1])], 0)) == [[0, 1, 2, 3, 4], [0]]
+    assert pids(oom_report_info.shorten_tables([report("oom", [1] * 5), report("oom", [1])], 0)) == [
+        [0, 1, 2, 3, 4],
+        [0],
+    ]
 
 
 def test_whether_the_limit_left_something_out(tmp_path):
