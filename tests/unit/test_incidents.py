@@ -164,13 +164,17 @@ CLOSED = {"journal": "permission denied: this user sees no messages of the syste
         ({"unavailable": {"/dev/kmsg": "permission denied"}}, ""),
         (
             {"sources": [], "unavailable": CLOSED},
-            "The kernel log could not be read (journal: permission denied: this user sees no messages of the system; "
-            "kmsg: permission denied), so OOM kills of the past are not seen; run with --become to read it.",
+            (
+                "The kernel log could not be read (journal: permission denied: this user sees no messages of the "
+                "system; kmsg: permission denied), so OOM kills of the past are not seen; run with --become to read it."
+            ),
         ),
         (
             {"sources": [{"source": "kmsg"}], "unavailable": {"journal": "journalctl is not installed"}},
-            "Of the kernel log only the ring buffer could be read (journal: journalctl is not installed), so older "
-            "OOM kills are not seen.",
+            (
+                "Of the kernel log only the ring buffer could be read (journal: journalctl is not installed), so older "
+                "OOM kills are not seen."
+            ),
         ),
         (
             {"failed": True, "msg": "Timed out after 120 second(s)."},
