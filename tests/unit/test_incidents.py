@@ -344,7 +344,7 @@ def test_a_large_fleet_has_a_page_that_opens(monkeypatch):
     monkeypatch.setattr(page, "MANY_HOSTS", 5)
     monkeypatch.setattr(page, "MOST_HOSTS", 10)
     monkeypatch.setattr(page, "MOST_IN_FULL", 16)
-    pages = [page.render([samples.killed(f"h{number}") for number in range(count)], TIME) for count in (12, 22)]
+    pages = [page.render([samples.killed(f"h{number}") for number in range(count)], TIME) for count in (20, 30)]
     assert pages[1].count('<details class="also oom"') == page.MOST_IN_FULL
     # All of these are in trouble; those that come late are short.
     assert (len(pages[1]) - len(pages[0])) / 10 < 9000
