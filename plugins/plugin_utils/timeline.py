@@ -117,7 +117,7 @@ def _lane(anchor, name, events, start, end):
         "anchor": anchor,
         "name": name,
         "count": len(events),
-        "bars": [bar for place, inside in sorted(bins.items()) for bar in _bars(place, inside, most)],
+        "bars": [part for place, inside in sorted(bins.items()) for part in _bars(place, inside, most)],
         "most": most,
         "alternative": _alternative(name, events, timed),
     }

@@ -272,7 +272,7 @@ def lanes(*hosts, until=TIME):
 def test_every_kill_is_drawn_where_it_happened():
     shown = lanes([samples.oom_report(TIME - 86400)], [samples.cgroup_report(TIME - 43200)] * 3, [])
     assert [(lane["name"], lane["count"]) for lane in shown["lanes"]] == [("h2", 3), ("h1", 1)]
-    places = [[float(bar["x"]) for bar in lane["bars"]] for lane in shown["lanes"]]
+    places = [[float(part["x"]) for part in lane["bars"]] for lane in shown["lanes"]]
     assert places == [[pytest.approx(50, abs=1.7)], [pytest.approx(1.9, abs=1.7)]]
     assert shown["all"]["count"] == 4
     assert [(name, number) for name, _label, number in shown["scopes"]] == [("global", 1), ("cgroup", 3)]
@@ -304,10 +304,10 @@ def test_any_times_fit_the_axis(times, until):
     shown = lanes([dict(samples.oom_report(None), epoch=when) for when in times], until=until)
     if shown is None:
         return
-    for bar in shown["lanes"][0]["bars"]:
-        assert 0 <= float(bar["x"]) <= 100
-        assert float(bar["y"]) >= -0.1
-        assert float(bar["y"]) + float(bar["height"]) <= 100.1
+    for part in shown["lanes"][0]["bars"]:
+        assert 0 <= float(part["x"]) <= 100
+        assert float(part["y"]) >= -0.1
+        assert float(part["y"]) + float(part["height"]) <= 100.1
     assert len(shown["ticks"]) <= timeline.MOST_TICKS + 1
     assert all(0 <= float(tick["x"]) <= 100 for tick in shown["ticks"])
 
