@@ -8,6 +8,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 INVENTORY ?=
+LOG ?=
 ARGS ?=
 
 RUN := build/venv
@@ -19,8 +20,8 @@ export ANSIBLE_INVENTORY_UNPARSED_WARNING := False
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-diagnose: $(RUN) collection ## Read this host (or INVENTORY=hosts.yml) and say how its memory stands
-	@tests/tools/diagnose.sh $(RUN)/bin "$(INVENTORY)" $(ARGS)
+diagnose: $(RUN) collection ## Read this host (or INVENTORY=hosts.yml, or LOG=kern.log) and say how its memory stands
+	@tests/tools/diagnose.sh $(RUN)/bin "$(INVENTORY)" "$(LOG)" $(ARGS)
 
 test: export CI = true # the same inputs in every run: see tests/conftest.py
 test: packages test-fast scenarios kernel ## Everything: lint, sanity, unit, container scenarios, kernel lab

@@ -24,6 +24,7 @@ OPTIONS = {
     "title": {"type": "str", "default": "Memory report"},
     "directory_mode": {"type": "str", "default": "0700"},
     "file_mode": {"type": "str", "default": "0600"},
+    "by_log": {"type": "bool", "default": False},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
 }
 
@@ -45,7 +46,7 @@ class ActionModule(ActionBase):
                 removed = remove(dest, check=self._task.check_mode)
                 result.update(changed=bool(removed), removed=removed)
                 return result
-            records = [self._record(task_vars, host) for host in options["hosts"]]
+            records, notes = self._records(task_vars, options)
             if not self._task.check_mode:
                 self._write(records, dest, options)
         except ValueError as error:
@@ -53,16 +54,26 @@ class ActionModule(ActionBase):
         except OSError as error:
             raise AnsibleActionFail(f"dest: {error.filename or dest} cannot be written: {error.strerror}") from None
         shown = None if self._task.check_mode else dest / "index.html"
-        text = report.terminal(records, shown)
+        text = report.terminal(records, shown, notes)
         Display().display(f"\n{text}\n")
         unread = [one["host"] for one in records if one["status"] != "ok"]
         result.update(changed=True, path=str(dest), summary=report.headline(records), unread=unread)
         return result
 
+    @classmethod
+    def _records(cls, task_vars, options):
+        """Return the records of the hosts, or of what the logs name, and sentences that no record tells."""
+        if not options["by_log"]:
+            return [cls._record(task_vars, host) for host in options["hosts"]], []
+        logs = [play.kernel_log(play.variables(task_vars, host)) for host in options["hosts"]]
+        records = [one for log in logs for one in report.records_of_log(log)]
+        return records, [note for log in logs for note in report.log_notes(log)]
+
     @staticmethod
     def _record(task_vars, host):
         found = play.variables(task_vars, host)
-        return report.record(host, found.get("memory_report_host"), play.memory_facts(found))
+        log = play.kernel_log(found)
+        return report.record(host, found.get("memory_report_host"), play.memory_facts(found), log)
 
     @staticmethod
     def _write(records, dest, options):

@@ -14,6 +14,7 @@ __metaclass__ = type
 
 import bz2
 import errno
+import glob
 import gzip
 import lzma
 import os
@@ -189,7 +190,12 @@ class JournalSource(Source):
             span.append("--since=@%d" % self.since)
         if self.until is not None:
             span.append("--until=@%d" % (self.until + 1))
-        return journal_pieces(self.selection + span + matches)
+        any_piece = False
+        for piece in journal_pieces(self.selection + span + matches):
+            any_piece = True
+            yield piece
+        if not any_piece and not self.selection:
+            _require_system_journal()
 
 
 def journal_pieces(selection):
@@ -211,6 +217,20 @@ def journal_pieces(selection):
         except SourceError as error:
             if any_piece or not options or "unrecognized option" not in str(error):
                 raise
+
+
+def _require_system_journal(roots=("/var/log/journal", "/run/log/journal")):
+    """Raise SourceError where this user may read no journal of the system.
+
+    journalctl shows somebody who may not read it the user's own journal, and calls that a success.
+    """
+    found = [one for root in roots for one in glob.glob(os.path.join(root, "*", "system*.journal"))]
+    closed = [one for one in found if not os.access(one, os.R_OK)]
+    closed += [root for root in roots if os.path.isdir(root) and not os.access(root, os.R_OK | os.X_OK)]
+    if closed and len(closed) >= len(found):
+        raise SourceError("permission denied: this user sees no messages of the system")
+    if not found:
+        raise SourceError("no journal of the system is kept")
 
 
 def boot_ids(selection):

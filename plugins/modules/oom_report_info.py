@@ -68,6 +68,12 @@ options:
     description: How many boots of the journal to read, the newest ones with the one that runs; V(0) reads all.
     type: int
     default: 0
+  tasks:
+    description:
+      - How many tasks of each report's task table to return, the largest ones in the order of the table; V(0) returns all.
+      - The newest report of the OOM killer keeps its whole table, because the diagnosis takes tasks of one name together.
+    type: int
+    default: 0
 notes:
   - Reading the journal and the ring buffer needs root, or the groups C(adm) or C(systemd-journal). What may not be read is named
     in RV(unavailable), and the module goes on with the rest.
@@ -299,6 +305,10 @@ reports:
       type: list
       elements: dict
       returned: always
+    tasks_left_out:
+      description: How many tasks of the table were left out because of O(tasks).
+      type: int
+      returned: always
     slab_info:
       description: The caches of unreclaimable slab, C(name), C(used) and C(total). Null where the kernel printed none.
       type: list
@@ -327,6 +337,10 @@ found:
   description: How many reports were read in all logs, before those that are told twice and the older ones were left out.
   returned: success
   type: int
+limited:
+  description: Whether older reports were left out because of O(limit).
+  returned: success
+  type: bool
 unparsed:
   description: Lines that look like a report's and were not understood.
   returned: success
@@ -354,12 +368,13 @@ unavailable:
 """
 
 import glob
+import heapq
 import os
 import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.linux_memory.oom.plugins.module_utils import log_source
-from ansible_collections.linux_memory.oom.plugins.module_utils.oom_report_merge import Collection, parse_when
+from ansible_collections.linux_memory.oom.plugins.module_utils.oom_report_merge import Collection, merge, parse_when
 from ansible_collections.linux_memory.oom.plugins.module_utils.tree import Tree
 
 MOST_REPORTS = 100000
@@ -387,6 +402,8 @@ def check(params, now):
         raise ValueError("limit: %d is not allowed; it has to be from 0 (all) to %d" % (params["limit"], MOST_REPORTS))
     if params["boots"] < 0:
         raise ValueError("boots: %d is not allowed; it has to be 0 (all) or more" % params["boots"])
+    if params["tasks"] < 0:
+        raise ValueError("tasks: %d is not allowed; it has to be 0 (all) or more" % params["tasks"])
     if not os.path.isdir(params["root"]):
         what = "is not a directory (unpack an archive first)" if os.path.exists(params["root"]) else "does not exist"
         raise ValueError("root: %s %s; it has to be the root of a host or of a sosreport" % (params["root"], what))
@@ -441,6 +458,27 @@ def choose(params, paths, since, until):
     return sources, missing
 
 
+def newest(collection, limit):
+    """Return (reports, whether older ones were left out): each event once, oldest first, the newest limit of them."""
+    merged = merge(collection.kept)
+    over = bool(limit) and (len(merged) > limit or any(source["reports"] > limit for source in collection.sources))
+    return merged[-limit:] if limit else merged, over
+
+
+def shorten_tables(reports, most):
+    """Keep the largest tasks of each report, and all of the newest report of the OOM killer. reports: oldest first."""
+    whole = next((report for report in reversed(reports) if report["kind"] == "oom"), None)
+    for report in reports:
+        tasks = report["tasks"] or []
+        report["tasks_left_out"] = 0
+        if most and len(tasks) > most and report is not whole:
+            sizes = [((task.get("rss") or 0) + (task.get("swap") or 0), -place) for place, task in enumerate(tasks)]
+            kept = {-place for _size, place in heapq.nlargest(most, sizes)}
+            report["tasks"] = [task for place, task in enumerate(tasks) if place in kept]
+            report["tasks_left_out"] = len(tasks) - most
+    return reports
+
+
 def main():
     """Check the arguments, read, answer."""
     module = AnsibleModule(
@@ -452,6 +490,7 @@ def main():
             "until": {"type": "str"},
             "limit": {"type": "int", "default": 100},
             "boots": {"type": "int", "default": 0},
+            "tasks": {"type": "int", "default": 0},
         },
         supports_check_mode=True,
     )
@@ -465,10 +504,12 @@ def main():
     for source in sources:
         collection.read(source)
     missing.update(collection.unavailable)
+    reports, limited = newest(collection, module.params["limit"])
     module.exit_json(
         changed=False,
-        reports=collection.reports(),
+        reports=shorten_tables(reports, module.params["tasks"]),
         found=collection.found,
+        limited=limited,
         unparsed=collection.unparsed,
         sources=collection.sources,
         unavailable=missing,

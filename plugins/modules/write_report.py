@@ -18,7 +18,8 @@ description:
   - Writes C(index.html), a page that needs no network, C(summary.json), and C(hosts/NAME.json) for each host, and prints a
     summary of a few lines a host.
   - It takes what the play knows of each host - the variable C(memory_report_host) with C(status), C(message), C(findings) and
-    C(reports), and the facts of M(linux_memory.oom.memory_facts) - and runs on the controller alone. The role
+    C(reports), the facts of M(linux_memory.oom.memory_facts), and what M(linux_memory.oom.oom_report_info) returned where it
+    was registered as C(memory_report_log) - and runs on the controller alone. The role
     P(linux_memory.oom.memory_report#role) is the way to call it.
   - Each file is replaced whole. Files of hosts that the last report in the same directory named, and this one does not, are
     removed, so that a directory never holds two reports mixed. Nothing else in the directory is touched.
@@ -60,6 +61,12 @@ options:
     description: The mode of the files. A report holds no secrets, but names of processes and units.
     type: str
     default: "0600"
+  by_log:
+    description:
+      - Report on the hosts that the reports in C(memory_report_log) name, and on log files that name none, instead of O(hosts).
+        This is for logs that somebody sent, so facts are left out.
+    type: bool
+    default: false
   state:
     description: Whether the report is to be there. V(absent) removes what the last report in O(dest) wrote.
     type: str

@@ -2,9 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the memory of a host holds, as parts that add up to MemTotal.
+"""What the memory of a host holds, as parts that add up to MemTotal; the same of an OOM report.
 
 The counters of /proc/meminfo overlap (proc_meminfo(5), fs/proc/meminfo.c), so each part below says what it leaves out.
+A report of a cgroup is divided by the cgroup's own account, any other by the counters of the host (mm/show_mem.c).
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ class Part(NamedTuple):
 # In the order of the bar: what programs hold, the page cache, shared memory, the kernel, the rest.
 LABELS = {
     "anonymous": "Anonymous (programs)",
+    "lists": "Programs and file cache",
+    "unevictable": "Locked (unevictable)",
     "clean_cache": "File cache, clean",
     "dirty": "Dirty and writeback",
     "shared": "Shared and tmpfs",
     "swap_cache": "Swap cache, unmapped",
     "compressed": "Compressed swap in RAM",
+    "kernel": "Kernel",
     "slab_reclaimable": "Kernel, reclaimable",
     "slab_unreclaimable": "Slab, unreclaimable",
     "kernel_stacks": "Kernel stacks",
@@ -39,6 +43,7 @@ LABELS = {
     "vmalloc": "vmalloc",
     "huge_pages": "Huge page pool",
     "free": "Free",
+    "other": "Not told apart",
     "unaccounted": "Owned by no counter",
 }
 
@@ -107,9 +112,120 @@ def parts(facts):
     sizes.update(_cache(value), **_kernel(value))
     sizes = _fitted(sizes, total)
     sizes["unaccounted"] = total - sum(sizes.values())
-    return [
-        Part(name, label, sizes[name], sizes[name] * 100.0 / total) for name, label in LABELS.items() if sizes[name] > 0
-    ]
+    return _parts(sizes, total)
+
+
+def _parts(sizes, total):
+    known = ((name, label, sizes.get(name, 0)) for name, label in LABELS.items())
+    return [Part(name, label, size, size * 100.0 / total) for name, label, size in known if size > 0]
+
+
+# Without these a rest is not memory that no counter owns: the report has lost lines. One name of each, by kernel.
+_NEEDED = (("free",), ("active_anon", "active"), ("active_file", "active"), ("slab_unreclaimable", "slab"))
+
+
+def parts_of_report(report):
+    """Return the parts of memory that an OOM report counts: of the cgroup that met its limit, else of the host.
+
+    Empty where the report holds no counters. The sizes add up to the cgroup's usage or the host's RAM, and to what is
+    counted where the report tells neither.
+    """
+    account = values.mapping(report.get("memcg"))
+    of_cgroup = report.get("scope") == "cgroup" and account
+    sizes, total, rest = _of_cgroup(account) if of_cgroup else _of_host(report)
+    total = total or sum(sizes.values())
+    if not total or not any(sizes.values()):
+        return []
+    sizes = _fitted({"free": 0, **sizes}, total)
+    sizes[rest] = total - sum(sizes.values())
+    return _parts(sizes, total)
+
+
+def _of_host(report):
+    """Return (sizes, all RAM or 0, what the rest is) of the counters of Mem-Info."""
+    memory = values.mapping(report.get("memory"))
+    value = _values(memory)
+    lists = value("active_anon") + value("inactive_anon") + value("isolated_anon")
+    files = value("active_file") + value("inactive_file") + value("isolated_file")
+    # Kernels before 2.6.28 do not tell programs from the file cache.
+    unsplit = value("active") + value("inactive")
+    shared, dirty = value("shmem"), value("dirty") + value("writeback") + value("unstable")
+    sizes = {
+        # Shared pages are on the lists of anonymous ones, those that are locked on the unevictable one.
+        "anonymous": max(0, lists - shared),
+        "shared": shared,
+        "unevictable": max(0, value("unevictable") - max(0, shared - lists)),
+        "dirty": min(files + unsplit, dirty),
+        "clean_cache": max(0, files - dirty),
+        "lists": max(0, unsplit - max(0, dirty - files)),
+        "slab_reclaimable": value("slab_reclaimable") + value("kernel_misc_reclaimable"),
+        "slab_unreclaimable": value("slab_unreclaimable") + value("slab"),
+        "kernel_stacks": _kernel_stacks(report),
+        "page_tables": value("pagetables") + value("sec_pagetables"),
+        "huge_pages": sum(_whole(row.get("size")) * _whole(row.get("total")) for row in _rows(report, "hugepages")),
+        "free": value("free") + value("free_pcp"),
+    }
+    whole = not report.get("truncated") and all(any(name in memory for name in names) for names in _NEEDED)
+    return sizes, max(0, value("ram") - value("reserved")), "unaccounted" if whole else "other"
+
+
+def _of_cgroup(account):
+    """Return (sizes, usage or 0, what the rest is) of a cgroup's account, of either version of cgroups."""
+    value = _account(account)
+    shared, files = value("shmem"), value("file", "cache")
+    files = max(0, files - shared)
+    dirty = min(files, value("file_dirty", "dirty") + value("file_writeback", "writeback"))
+    sizes = {
+        "anonymous": value("anon", "rss"),
+        "shared": shared,
+        "dirty": dirty,
+        "clean_cache": files - dirty,
+        "compressed": value("zswap"),
+        "slab_reclaimable": value("slab_reclaimable"),
+        "slab_unreclaimable": value("slab_unreclaimable"),
+        "kernel_stacks": value("kernel_stack"),
+        "page_tables": value("pagetables") + value("sec_pagetables"),
+        "per_cpu": value("percpu"),
+        "vmalloc": value("vmalloc"),
+    }
+    if not any(value(name) for name in ("slab", "slab_unreclaimable", "kernel_stack")):
+        sizes["kernel"] = value("kernel") or _whole(values.at(account, "kmem", "usage"))
+    return sizes, _whole(account.get("usage")), "other"
+
+
+def _account(account):
+    """Return a function that gives a value of a cgroup's account by the first of its names that is there, else 0."""
+    stats = values.mapping(account.get("stats"))
+    groups = [values.mapping(row.get("stats")) for row in _rows(account, "groups")]
+    # Kernels before 4.18 print one account for each cgroup below, none of which includes another.
+    apart = len(groups) > 1 and not any(name in stats for name in ("anon", "total_rss", "total_cache"))
+
+    def value(*names):
+        for name in names:
+            # On cgroup v1 total_NAME includes the cgroups below.
+            for key in (f"total_{name}", name):
+                if key in stats:
+                    return sum(_whole(group.get(key)) for group in groups) if apart else _whole(stats[key])
+        return 0
+
+    return value
+
+
+def _kernel_stacks(report):
+    """Return what kernel stacks hold, which nodes or, before 4.8, zones count."""
+    for place in ("nodes", "zones"):
+        found = [_whole(row["kernel_stack"]) for row in _rows(report, place) if "kernel_stack" in row]
+        if found:
+            return sum(found)
+    return 0
+
+
+def _rows(found, name):
+    return list(values.rows(found.get(name)))
+
+
+def _whole(value):
+    return int(values.number(value) or 0)
 
 
 def _fitted(sizes, total):

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.plain import plain
 
 
@@ -22,3 +24,9 @@ def memory_facts(found):
     """Return the facts of memory_facts among the variables of a host, or an empty dict."""
     facts = (found.get("ansible_facts") or {}).get("linux_memory")
     return plain(facts) if facts else {}
+
+
+def kernel_log(found):
+    """Return the result of oom_report_info among the variables of a host, or an empty dict."""
+    result = found.get("memory_report_log")
+    return result if isinstance(result, Mapping) else {}

@@ -4,7 +4,9 @@
 
 """The report over many hosts: host records, the summary of all, the summary for the terminal.
 
-A host record is {host, status: "ok"|"unreachable"|"failed", message, findings, facts, reports, collected}.
+A host record is {host, status: "ok"|"unreachable"|"failed", message, findings, facts, reports, log, collected}. log is
+what was read of the kernel log beside the reports (incidents.log_of), or None where nobody asked for it. A record made
+of log files alone has no facts, and the names of its files in "files".
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from pathlib import Path
 
 import yaml
 
-from ansible_collections.linux_memory.oom.plugins.plugin_utils import diagnosis, human
+from ansible_collections.linux_memory.oom.plugins.plugin_utils import diagnosis, human, incidents
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.plain import plain
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import at, mapping, rows
 
@@ -51,6 +53,7 @@ TITLES = {
     "unexplained": "Unexplained",
     "none": "Healthy",
 }
+NO_REPORT_TITLE = "No OOM report"
 UNREAD_TITLES = {"unreachable": "Unreachable", "failed": "Could not be read"}
 
 # Worst first. "info" is a verdict that found no cause and does not call the host healthy either.
@@ -59,6 +62,9 @@ LEVELS = ("problem", "unread", "info", "healthy")
 # From this many hosts on, a healthy one gets a single line in the terminal.
 MANY_HOSTS = 20
 LINE = 100
+# So many groups of OOM reports of a host are told in the terminal; the page and the files have the others.
+MOST_GROUPS = 3
+MOST_NAMES = 5
 
 # What ansible-core 2.19 and newer put before the reason.
 _CORE_PREFIX = re.compile(r"^(?:(?:Task|Action) failed: )+")
@@ -78,18 +84,20 @@ def file_name(host):
     return (re.sub(r"[^a-z0-9._-]+", "_", host.lower()).strip("._-") or "host")[:80] + "-" + digest
 
 
-def record(host, found, facts):
+def record(host, found, facts, log=None):
     """Return the host record of what a play found, {status, message, findings, reports, crash, collected} or None.
 
-    Without findings the facts and the reports are diagnosed here. Facts of a host that could not be read this time are
-    left out, as they may come from a cache.
+    log is the result of oom_report_info, which gives the reports where found has none. Without findings the facts and
+    the reports are diagnosed here. Facts of a host that could not be read this time are left out, as they may come from
+    a cache.
     """
     found = (
         plain(mapping(found)) if found else {"status": "failed", "message": "The play ended before this host was read."}
     )
     status = found.get("status") if found.get("status") in STATUSES else "failed"
     message = _CORE_PREFIX.sub("", str(found.get("message") or "")).strip() or None
-    reports = found.get("reports") or []
+    reports = found.get("reports") or (plain(mapping(log).get("reports")) if status == "ok" else None) or []
+    reports = list(rows(reports))
     facts = plain(mapping(facts)) if status == "ok" else {}
     findings = found.get("findings")
     if findings is None and status == "ok":
@@ -101,8 +109,64 @@ def record(host, found, facts):
         "findings": list(rows(plain(findings or []))),
         "facts": facts,
         "reports": reports,
+        "log": incidents.log_of(log) if status == "ok" else None,
         "collected": found.get("collected") or at(facts, "system", "time"),
     }
+
+
+def records_of_log(log):
+    """Return one record for each host that the reports of a result of oom_report_info name, and for each file of whose
+    reports none names a host; where there is no report at all, one record that says so. Facts are left out."""
+    kept, groups = incidents.log_of(log), {}
+    for report in rows(plain(mapping(log).get("reports"))):
+        path = str(report.get("path") or "?")
+        groups.setdefault(str(report.get("host") or "") or None, {}).setdefault(path, []).append(report)
+    named = [(host, [each for found in files.values() for each in found]) for host, files in groups.items() if host]
+    unnamed = groups.get(None, {})
+    alike = Counter(Path(path).name for path in unnamed)
+    named += [(path if alike[Path(path).name] > 1 else Path(path).name, found) for path, found in unnamed.items()]
+    records = [_log_record(host, found, kept) for host, found in named]
+    return records or [_log_record(_names([Path(path).name for path in quiet_files(log)]), [], kept)]
+
+
+def _log_record(name, reports, log):
+    # A host may have the name of a file that another host is in, but not twice the same.
+    files = sorted({str(path) for each in reports for path in (each.get("path"), *(each.get("also_in") or ())) if path})
+    return {
+        "host": name,
+        "status": "ok",
+        "message": None if reports else f"No report of the OOM killer was found in {name}.",
+        "findings": diagnosis.diagnose({}, reports) if reports else [],
+        "facts": {},
+        "reports": incidents.ordered(reports),
+        "log": log,
+        "files": files,
+        "collected": None,
+    }
+
+
+def quiet_files(log):
+    """Return the logs of a result of oom_report_info that were read and hold no report."""
+    return [str(row.get("path")) for row in rows(mapping(log).get("sources")) if not row.get("reports")]
+
+
+def _names(names):
+    """Return names in a few words: "a.log", "a.log and b.log", "a.log, b.log and 7 more"."""
+    if len(names) > MOST_NAMES:
+        return f"{', '.join(names[: MOST_NAMES - 1])} and {len(names) - MOST_NAMES + 1} more"
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1] if names else "the log")))
+
+
+def log_notes(log):
+    """Return the sentences on logs that no record tells: those that could not be read, and those without a report."""
+    kept, quiet = incidents.log_of(log), quiet_files(log)
+    missing = mapping(mapping(kept).get("unavailable"))
+    lines = [f"{path} could not be read: {why}." for path, why in list(missing.items())[:MOST_NAMES]]
+    if len(missing) > MOST_NAMES:
+        lines.append(f"{len(missing) - MOST_NAMES} more logs could not be read.")
+    if quiet and list(rows(mapping(log).get("reports"))):
+        lines.append(f"No OOM report in {_names([Path(path).name for path in quiet])}.")
+    return lines
 
 
 def verdict(one):
@@ -125,6 +189,8 @@ def title(one):
     if one["status"] != "ok":
         return UNREAD_TITLES[one["status"]]
     first = verdict(one)
+    if not first and one.get("log") and not one["reports"]:
+        return NO_REPORT_TITLE
     return cause_title(first.get("cause")) if first else "No verdict"
 
 
@@ -165,11 +231,14 @@ def summary(records, created):
                 "verdict": first.get("cause"),
                 "confidence": first.get("confidence"),
                 "summary": first.get("summary"),
+                **incidents.counts(one["reports"]),
+                "log": " ".join(incidents.notes(one.get("log"))) or None,
                 "file": f"hosts/{file_name(one['host'])}.json",
             }
         )
     counts = Counter(str(host["verdict"] or host["status"]) for host in hosts)
-    return {"created": created, "hosts": hosts, "counts": dict(counts.most_common())}
+    kills = {name: sum(host[name] for host in hosts) for name in ("oom_reports", "oom_killed", "other_reports")}
+    return {"created": created, "hosts": hosts, "counts": dict(counts.most_common()), **kills}
 
 
 def as_json(value):
@@ -234,7 +303,11 @@ def headline(records):
         (count["healthy"], "healthy", "healthy"),
     ]
     said = ", ".join(counted(number, one, many) for number, one, many in parts if number)
-    return f"{counted(len(records), 'host', 'hosts')}: {said}" if records else "No host"
+    kills = sum(incidents.counts(one["reports"])["oom_reports"] for one in records)
+    told = f"; {counted(kills, 'OOM report', 'OOM reports')}" if kills else ""
+    if len(records) == 1 and "files" in records[0] and not kills:
+        return NO_REPORT_TITLE
+    return f"{counted(len(records), 'host', 'hosts')}: {said}{told}" if records else "No host"
 
 
 def _wrapped(text, indent):
@@ -254,12 +327,30 @@ def _host_lines(one, width, brief):
     if brief and level(one) == "healthy":
         available = available_share(one["facts"])
         return [lines[0] + (f", {human.percent(available * 100)} of memory available" if available is not None else "")]
+    if one["message"]:
+        lines += _wrapped(human.shorten(one["message"], 300), indent)
     if first.get("summary"):
         lines += _wrapped(first["summary"], indent)
     for item in list(rows(first.get("evidence")))[:1]:
         lines += _wrapped(human.shorten(f"evidence: {evidence_text(item)}", 2 * LINE), indent)
+    lines += _report_lines(one, indent, 1 if brief else MOST_GROUPS)
     if level(one) != "healthy":
         lines += _action_lines(first, indent)
+    for note in incidents.notes(one.get("log")):
+        lines += _wrapped(f"note: {note}", indent)
+    return lines
+
+
+def _report_lines(one, indent, most):
+    """Return the OOM reports of a host, those that repeat in one line, the newest first, at most so many lines."""
+    groups = incidents.joined(one["reports"])
+    lines = []
+    for group in groups[:most]:
+        text = human.shorten(incidents.line(group), 2 * LINE)
+        lines += textwrap.wrap(text, LINE, initial_indent=indent, subsequent_indent=indent * 2, break_on_hyphens=False)
+    if len(groups) > most:
+        rest = sum(len(group) for group in groups[most:])
+        lines.append(f"{indent}and {counted(rest, 'more report', 'more reports')}")
     return lines
 
 
@@ -274,7 +365,18 @@ def _action_lines(finding, indent):
     return lines
 
 
-def terminal(records, page=None):
+def _unread_logs(records):
+    """Return one line on the hosts that have a single line and of whose kernel log something could not be read."""
+    found = [one for one in records if level(one) == "healthy" and incidents.unread(one.get("log"))]
+    if not found:
+        return []
+    said = (
+        f"Of {counted(len(found), 'healthy host', 'healthy hosts')} the kernel log could not be read, or not all of it"
+    )
+    return _wrapped(f"{said}: {_names([one['host'] for one in found])}.", "")
+
+
+def terminal(records, page=None, notes=()):
     """Return the summary for the terminal: a few lines for each host, worst first, then the sentence about all."""
     widest = max((len(one["host"]) for one in records), default=0)
     width = min(widest, 32)
@@ -285,7 +387,11 @@ def terminal(records, page=None):
         if lines and (len(before) > 1 or len(block) > 1):
             lines.append("")
         lines += block
-    lines += ["", headline(records)]
+    lines.append("")
+    for note in notes:
+        lines += _wrapped(note, "")
+    lines += _unread_logs(records) if brief else []
+    lines.append(headline(records))
     if page:
         lines.append(f"Report: {page}")
     # A line that holds a line end or a colour sequence got it from a host.

@@ -11,7 +11,7 @@ import json
 
 import pytest
 import report_samples as samples
-from ansible_collections.linux_memory.oom.plugins.plugin_utils import page
+from ansible_collections.linux_memory.oom.plugins.plugin_utils import page, report
 
 DESKTOP, PHONE, SMALL_PHONE = (1280, 900), (400, 800), (360, 740)
 
@@ -41,7 +41,14 @@ return found;
 def folder(tmp_path_factory):
     """Return a folder with the pages."""
     folder = tmp_path_factory.mktemp("report")
-    for name, records in (("fleet", samples.fleet()), ("hostile", samples.hostile()), ("one", [samples.fleet()[2]])):
+    pages = {
+        "fleet": samples.fleet(),
+        "hostile": samples.hostile(),
+        "one": [samples.fleet()[2]],
+        "killed": [samples.killed(), samples.killed("db1.example.org", [samples.node_report()]), *samples.fleet()],
+        "log": report.records_of_log(samples.log([samples.cgroup_report(host=None, path="/logs/kern.log")])),
+    }
+    for name, records in pages.items():
         (folder / f"{name}.html").write_text(page.render(records, samples.TIME), encoding="utf-8")
     return folder
 
@@ -83,7 +90,7 @@ def contrast(ink, ground):
     return (light + 0.05) / (dark + 0.05)
 
 
-@pytest.mark.parametrize("name", ["fleet", "hostile", "one"])
+@pytest.mark.parametrize("name", ["fleet", "hostile", "one", "killed", "log"])
 def test_nothing_runs_and_nothing_is_loaded(browser, folder, name):
     view(browser, folder / f"{name}.html")
     with pytest.raises(Exception, match="no such alert"):
@@ -132,7 +139,7 @@ def test_the_parts_of_a_bar_fill_it_without_gap_or_overlap(browser, folder):
 
 
 @pytest.mark.parametrize("size", [PHONE, SMALL_PHONE, DESKTOP], ids=lambda size: str(size[0]))
-@pytest.mark.parametrize("name", ["fleet", "hostile"])
+@pytest.mark.parametrize("name", ["fleet", "hostile", "killed", "log"])
 def test_nothing_sticks_out_of_the_screen(browser, folder, name, size):
     view(browser, folder / f"{name}.html", size)
     wide = browser.execute_script("""
@@ -148,13 +155,55 @@ def test_nothing_sticks_out_of_the_screen(browser, folder, name, size):
     assert wide == []
 
 
+@pytest.mark.parametrize("name", ["fleet", "killed"])
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_every_text_has_the_contrast_of_wcag_aa(browser, folder, dark):
-    view(browser, folder / "fleet.html", dark=dark)
+def test_every_text_has_the_contrast_of_wcag_aa(browser, folder, name, dark):
+    view(browser, folder / f"{name}.html", dark=dark)
     found = browser.execute_script(COLOURS)
     assert len(found) > 200
     weak = {(name, ink, ground) for name, ink, ground in found if contrast(ink, ground) < 4.5}
     assert weak == set()
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_bars_of_the_timeline_are_seen_in_any_colour_vision(browser, folder, dark):
+    """Each against its ground as WCAG asks of graphics, and against the others where only lightness is left."""
+    view(browser, folder / "killed.html", dark=dark)
+    found = browser.execute_script("""
+        const ground = getComputedStyle(document.querySelector('section.timeline')).backgroundColor;
+        const bars = document.querySelectorAll('.track rect');
+        return [ground, Array.from(bars, (bar) => [bar.classList[1], getComputedStyle(bar).fill])];
+    """)
+    ground, colours = found[0], dict(found[1])
+    assert set(colours) == {"global", "cgroup", "node"}
+    assert all(contrast(colour, ground) >= 3 for colour in colours.values())
+    assert contrast(colours["global"], colours["cgroup"]) >= 1.5
+    assert contrast(colours["global"], colours["node"]) >= 1.5
+    # Orange and pink differ in the blue of which most of the colour-blind see all.
+    assert contrast(colours["cgroup"], colours["node"]) >= 1.15
+
+
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=lambda size: str(size[0]))
+def test_each_host_has_a_lane_with_its_kills_inside(browser, folder, size):
+    view(browser, folder / "killed.html", size, opened=False)
+    lanes = browser.execute_script("""
+        return Array.from(document.querySelectorAll('.lane:not(.axis)'), (lane) => {
+          const box = lane.querySelector('svg').getBoundingClientRect();
+          const bars = Array.from(lane.querySelectorAll('rect'), (bar) => bar.getBoundingClientRect());
+          const label = lane.querySelector('svg').getAttribute('aria-label');
+          return [lane.querySelector('.who').textContent, label, bars.length,
+            box.width > 300, bars.every((bar) => bar.left >= box.left && bar.right <= box.right + 1
+              && bar.top >= box.top - 1 && bar.bottom <= box.bottom + 1 && bar.width >= 4 && bar.height >= 6)];
+        });
+    """)
+    assert [(name, inside, wide) for name, _label, _bars, wide, inside in lanes] == [
+        ("All hosts", True, True),
+        ("app1.example.org", True, True),
+        ("db1.example.org", True, True),
+    ]
+    assert lanes[1][1] == "app1.example.org: 13 OOM reports between 2025-11-20 05:00 UTC and 2025-11-23 04:00 UTC"
+    browser.find_element("link text", "db1.example.org").click()
+    assert browser.execute_script("return document.querySelector('details.host.problem[open] .oom') !== null")
 
 
 def test_dark_mode_is_dark(browser, folder):
@@ -210,7 +259,13 @@ def test_print_shows_every_host(browser, folder):
 
 @pytest.mark.parametrize(
     ("name", "size", "dark"),
-    [("fleet", DESKTOP, False), ("fleet", DESKTOP, True), ("fleet", SMALL_PHONE, False), ("hostile", PHONE, True)],
+    [
+        ("fleet", DESKTOP, False),
+        ("killed", DESKTOP, True),
+        ("killed", SMALL_PHONE, False),
+        ("log", DESKTOP, False),
+        ("hostile", PHONE, True),
+    ],
 )
 def test_pictures_for_people(browser, folder, checkout, name, size, dark):
     """Leaves pictures in build/page: what looks professional is for a person to say."""

@@ -6,6 +6,10 @@
 
 from __future__ import annotations
 
+import time
+
+from ansible_collections.linux_memory.oom.plugins.plugin_utils import report
+
 MIB = 1 << 20
 GIB = 1 << 30
 TIME = 1763874000.0
@@ -201,6 +205,92 @@ def ok(host, findings=None, host_facts=None):
     }
 
 
+def oom_report(epoch=TIME - 3600, **more):
+    """Return one report of the OOM killer, of a host of 8 GiB unless told otherwise."""
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch)) if epoch is not None else None
+    tasks = [process("java", 4242, 5 * GIB), process("nginx", 77, 30 * MIB), process("nginx", 78, 29 * MIB)]
+    victim = dict(process("java", 4242, 5 * GIB), anon_rss=5 * GIB, file_rss=0, shmem_rss=0)
+    report = {
+        "kind": "oom",
+        "path": "journal",
+        "also_in": ["/var/log/kern.log"],
+        "time": when,
+        "epoch": epoch,
+        "uptime": None,
+        "host": "web1",
+        "kernel": "6.12.48+deb13-cloud-amd64",
+        "scope": "global",
+        "cgroup": None,
+        "task_memcg": "/system.slice/tomcat.service",
+        "trigger": {
+            "comm": "nginx",
+            "pid": 77,
+            "gfp_mask": "0x140dca",
+            "gfp_flags": "GFP_HIGHUSER_MOVABLE",
+            "order": 0,
+        },
+        "victim": victim,
+        "victims": [victim],
+        "outcome": "killed",
+        "page_size": 4096,
+        "memory": {
+            "active_anon": 2 * GIB,
+            "inactive_anon": 4 * GIB,
+            "active_file": 20 * MIB,
+            "inactive_file": 40 * MIB,
+            "dirty": 8 * MIB,
+            "writeback": MIB,
+            "unevictable": 16 * MIB,
+            "shmem": 512 * MIB,
+            "slab_reclaimable": 64 * MIB,
+            "slab_unreclaimable": 128 * MIB,
+            "pagetables": 32 * MIB,
+            "free": 100 * MIB,
+            "ram": 8 * GIB,
+            "reserved": 200 * MIB,
+        },
+        "swap": {"total": 2 * GIB, "free": 0},
+        "nodes": [{"node": 0, "kernel_stack": 9 * MIB}],
+        "tasks": tasks,
+        "tasks_left_out": 40,
+        "truncated": False,
+    }
+    return {**report, **more}
+
+
+def cgroup_report(epoch=TIME - 7200, unit="shop.service", **more):
+    """Return one report of a unit that met its limit."""
+    account = {
+        "anon": 900 * MIB,
+        "file": 60 * MIB,
+        "shmem": 20 * MIB,
+        "kernel": 40 * MIB,
+        "slab_unreclaimable": 30 * MIB,
+    }
+    memcg = {"path": f"/system.slice/{unit}", "usage": GIB, "limit": GIB, "stats": account, "swap": {"usage": 0}}
+    cgroup = {"scope": "cgroup", "cgroup": f"/system.slice/{unit}", "memcg": memcg, "memory": None, "swap": None}
+    return oom_report(epoch, **{**cgroup, **more})
+
+
+def node_report(epoch=TIME - 90000):
+    """Return one report of a program that was bound to a node."""
+    return oom_report(epoch, scope="cpuset", mems_allowed="1")
+
+
+def log(reports=(), **more):
+    """Return a result of oom_report_info."""
+    read = {"source": "journal", "path": "journal", "reports": len(list(reports))}
+    result = {"sources": [read], "unavailable": {}, "unparsed": {"count": 0, "samples": []}, "limited": False}
+    return {"changed": False, "reports": list(reports), "found": len(list(reports)), **result, **more}
+
+
+def killed(host="app1.example.org", reports=None):
+    """Return the record of a host on which the OOM killer ran: a loop in a unit, then once on the whole host."""
+    loop = [cgroup_report(TIME - 86400 * 3 + number * 1800) for number in range(12)]
+    found = [*loop, oom_report()] if reports is None else reports
+    return report.record(host, {"status": "ok"}, facts(host), log(found))
+
+
 def unread(host, status="unreachable", message="Failed to connect to the host via ssh: No route to host"):
     """Return the record of a host that was not read."""
     return {
@@ -227,6 +317,28 @@ def fleet():
     ]
 
 
+def hostile_report(text, epoch):
+    """Return an OOM report in which every string that a host or a log decides is the given one."""
+    task = dict(process(text, 1, GIB), unit=text)
+    strings = (
+        "path",
+        "host",
+        "kernel",
+        "cgroup",
+        "task_memcg",
+        "group_kill",
+        "panic",
+        "outcome",
+        "nodemask",
+        "constraint",
+    )
+    told = dict.fromkeys(strings, text)
+    trigger = {"comm": text, "pid": 1, "gfp_mask": text, "gfp_flags": text, "order": 1}
+    return cgroup_report(
+        epoch, also_in=[text], trigger=trigger, victim=task, victims=[task], tasks=[task, task], truncated=True, **told
+    )
+
+
 def hostile():
     """Return hosts that put markup into every string that a host decides."""
     records = []
@@ -243,5 +355,8 @@ def hostile():
         bad = finding(
             summary=text, evidence=evidence, advice=text, remedy={"role": text, "vars": {text: text}}, article=text
         )
-        records += [ok(text, [bad, dict(bad, cause=text)], nasty), unread(f"{text} down", message=text)]
+        seen = ok(text, [bad, dict(bad, cause=text)], nasty)
+        seen["reports"] = [hostile_report(text, TIME - 60), dict(hostile_report(text, None), kind=text, time=text)]
+        seen["log"] = {"failed": text, "sources": [], "unavailable": {text: text}, "unparsed": {"count": 3}}
+        records += [seen, unread(f"{text} down", message=text)]
     return records

@@ -217,7 +217,7 @@ def test_no_points_in_time(text):
         oom_report_merge.parse_when(text, NOW)
 
 
-GOOD = {"since": None, "until": None, "limit": 100, "boots": 0, "root": "/", "source": "auto", "paths": []}
+GOOD = {"since": None, "until": None, "limit": 100, "boots": 0, "root": "/", "source": "auto", "paths": [], "tasks": 0}
 
 
 @pytest.mark.parametrize(
@@ -228,6 +228,7 @@ GOOD = {"since": None, "until": None, "limit": 100, "boots": 0, "root": "/", "so
         ({"since": "1h", "until": "2h"}, ("since", "1h", "until", "2h")),
         ({"limit": -1}, ("limit", "-1", "100000")),
         ({"boots": -2}, ("boots", "-2", "0")),
+        ({"tasks": -2}, ("tasks", "-2", "0")),
         ({"root": "/no/such"}, ("root", "/no/such", "does not exist")),
         ({"root": "/etc/passwd"}, ("root", "/etc/passwd", "not a directory")),
     ],
@@ -324,6 +325,60 @@ def test_a_journal_that_cannot_be_read(tmp_path, monkeypatch, script, reason):
     collection = collect(log_source.host_journal(Tree("/")))
     assert reason in collection.unavailable["journal"]
     assert collection.sources == []
+
+
+def test_a_silent_journal_is_not_taken_for_one_without_kills(tmp_path, monkeypatch):
+    """journalctl ends well for a user who may only see the journal of their own."""
+    folder = tmp_path / "journal" / ("0" * 32)
+    with pytest.raises(log_source.SourceError, match="no journal of the system is kept"):
+        log_source._require_system_journal((str(tmp_path / "journal"),))
+    folder.mkdir(parents=True)
+    (folder / "user-1000.journal").write_text("")
+    with pytest.raises(log_source.SourceError, match="no journal of the system is kept"):
+        log_source._require_system_journal((str(tmp_path / "journal"),))
+    (folder / "system.journal").write_text("")
+    log_source._require_system_journal((str(tmp_path / "journal"),))
+    monkeypatch.setattr(log_source.os, "access", lambda path, mode: not str(path).endswith("system.journal"))
+    with pytest.raises(log_source.SourceError, match="permission denied"):
+        log_source._require_system_journal((str(tmp_path / "journal"),))
+
+
+def test_the_hosts_silent_journal_is_looked_at(tmp_path, monkeypatch):
+    journal(tmp_path, monkeypatch, "exit 0\n")
+
+    def closed():
+        raise log_source.SourceError("permission denied")
+
+    monkeypatch.setattr(log_source, "_require_system_journal", closed)
+    assert collect(log_source.host_journal(Tree("/"))).unavailable == {"journal": "permission denied"}
+
+
+def test_the_tables_of_older_reports_are_shortened():
+    def report(kind, sizes):
+        tasks = [{"pid": pid, "rss": rss, "swap": None} for pid, rss in enumerate(sizes)]
+        return {"kind": kind, "tasks": tasks}
+
+    def pids(reports):
+        return [[task["pid"] for task in each["tasks"] or []] for each in reports]
+
+    made = [report("oom", [5, 9, 1, 9, 7]), report("oom", [1, 2, 3]), {"kind": "overcommit_refusal", "tasks": None}]
+    shortened = oom_report_info.shorten_tables(made, 2)
+    assert pids(shortened) == [[1, 3], [0, 1, 2], []]
+    assert [each["tasks_left_out"] for each in shortened] == [3, 0, 0]
+    assert pids(oom_report_info.shorten_tables([report("oom", [1] * 5), report("oom", [1])], 0)) == [
+        [0, 1, 2, 3, 4],
+        [0],
+    ]
+
+
+def test_whether_the_limit_left_something_out(tmp_path):
+    text = "".join(
+        oom_texts.syslog_iso(oom_texts.memcg_v2()).replace("T03:54", f"T{hour:02d}:54") for hour in range(3, 6)
+    )
+    source = log_source.FileSource(str(log(tmp_path / "kern.log", text)))
+    for limit, number, limited in ((0, 3, False), (3, 3, False), (2, 2, True)):
+        reports, over = oom_report_info.newest(collect(source, limit=limit), limit)
+        assert (len(reports), over) == (number, limited)
 
 
 def test_no_journalctl(monkeypatch):

@@ -7,14 +7,19 @@
 from __future__ import annotations
 
 import json
+import lzma
 import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import oom_texts
 import pytest
 
 PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
+OOM = Path(__file__).resolve().parent / "fixtures" / "oom"
 HOSTS = {
     "web1": {"ansible_connection": "local"},
     "<script>alert(1)</script>": {"ansible_connection": "local"},
@@ -23,7 +28,7 @@ HOSTS = {
 }
 
 
-def play(folder, name, *arguments, inventory=None):
+def play(folder, name, *arguments, inventory=None, environment=None):
     """Run a playbook of the collection in a folder, with facts kept out of the variables."""
     if inventory:
         variables = {"ansible_python_interpreter": sys.executable}
@@ -43,7 +48,7 @@ def play(folder, name, *arguments, inventory=None):
     return subprocess.run(
         [PLAYBOOK, f"linux_memory.oom.{name}", *arguments],
         cwd=folder,
-        env={**os.environ, **settings},
+        env={**os.environ, **settings, **(environment or {})},
         capture_output=True,
         text=True,
         timeout=300,
@@ -118,6 +123,118 @@ def test_what_a_host_answers_is_no_template(tmp_path):
     assert attack in summary["hosts"][0]["message"]
     assert attack in messages(run)[-1]
     assert not list(tmp_path.rglob("owned"))
+
+
+# A log that somebody sent, without any host.
+
+
+def said(run):
+    """Return what a run printed of its report, without the words of Ansible."""
+    return [line for line in run.stdout.splitlines() if line and not line.startswith(("PLAY", "TASK", "changed:"))]
+
+
+def test_a_log_in_a_verdict_out(tmp_path):
+    (tmp_path / "it is.log").write_bytes(lzma.decompress((OOM / "6.12_cgroup_loop_v2.log.xz").read_bytes()))
+    (tmp_path / "old.log.xz").write_bytes((OOM / "5.10_tmpfs.log.xz").read_bytes())
+    (tmp_path / "quiet.log").write_text("nothing\n")
+    names = {"log": ["it is.log", "old.log.xz", "quiet.log"], "memory_report_dest": "out"}
+    run = play(tmp_path, "diagnose", "-e", json.dumps(names))
+    assert run.returncode == 0, run.stdout
+    lines = said(run)
+    assert "No OOM report in quiet.log." in lines
+    assert "2 hosts: 2 need attention; 4 OOM reports" in lines
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["oom_reports"] == 4
+    # One log names its host, the other is what dmesg printed.
+    hosts = {host["host"]: json.loads((tmp_path / "out" / host["file"]).read_text()) for host in summary["hosts"]}
+    assert {name: (one["facts"], len(one["reports"])) for name, one in hosts.items()} == {
+        "lab": ({}, 3),
+        "old.log.xz": ({}, 1),
+    }
+    assert [Path(path).name for path in hosts["lab"]["files"]] == ["it is.log"]
+    assert "When the OOM killer ran" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_a_log_without_a_report_is_an_answer(tmp_path):
+    (tmp_path / "quiet.log").write_text("nothing\n")
+    run = play(tmp_path, "diagnose", "-e", "log=quiet.log")
+    assert run.returncode == 0
+    assert "    No report of the OOM killer was found in quiet.log." in said(run)
+
+
+def test_a_sosreport_is_read_as_a_host(tmp_path):
+    logs = tmp_path / "sos" / "var" / "log"
+    logs.mkdir(parents=True)
+    (tmp_path / "sos" / "sos_commands").mkdir()
+    (logs / "kern.log").write_bytes(lzma.decompress((OOM / "6.12_cgroup_loop_v2.log.xz").read_bytes()))
+    run = play(tmp_path, "diagnose", "-e", "log=sos")
+    assert run.returncode == 0, run.stdout
+    assert json.loads((tmp_path / "reports" / "summary.json").read_text())["oom_reports"] == 3
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"log": "nope.log"}, "log: {}/nope.log does not exist; it has to be a log file, a directory or a pattern."),
+        ({"log": ["a*.log"]}, "log: {}/a*.log does not exist; it has to be a log file, a directory or a pattern."),
+        ({"log": " , "}, "log: it is empty; it has to be a log file, a directory or a pattern."),
+        ({"log": "empty"}, "log: {}/empty holds no file."),
+        ({"log": "/dev/null"}, "log: /dev/null could not be read: not a regular file."),
+        ({"log": "empty", "limit": -1}, "limit: -1 is not allowed; it has to be from 0 (all) to 100000"),
+        ({"since": "soon"}, "since: soon is not a time; it has to be ISO 8601 (2026-01-31 or"),
+    ],
+)
+def test_a_log_that_cannot_be_read_gets_one_sentence(tmp_path, variables, sentence):
+    (tmp_path / "empty").mkdir()
+    inventory = None if "log" in variables else {"web1": HOSTS["web1"]}
+    run = play(tmp_path, "diagnose", "-e", json.dumps(variables), inventory=inventory)
+    assert run.returncode == 2
+    assert messages(run)[-1].startswith(sentence.format(tmp_path))
+    assert not (tmp_path / "reports").exists()
+
+
+def journalctl(folder, script):
+    """Put a journalctl into the path of a host."""
+    command = folder / "bin" / "journalctl"
+    command.parent.mkdir()
+    command.write_text("#!/bin/sh\n" + script)
+    command.chmod(0o755)
+    return {"PATH": f"{command.parent}:{os.environ['PATH']}"}
+
+
+def test_the_kernel_log_of_a_host_is_read(tmp_path):
+    """With the facts, of the time that was asked for, and of thirty days where none was."""
+    report = oom_texts.journal_json(oom_texts.global_612())
+    (tmp_path / "journal").write_text(report)
+    path = journalctl(tmp_path, f'echo "$@" >> {tmp_path}/asked\ncat {tmp_path}/journal\n')
+    options = {"sample_seconds": 0, "since": "@1"}
+    run = play(tmp_path, "diagnose", "-e", json.dumps(options), inventory={"web1": HOSTS["web1"]}, environment=path)
+    assert run.returncode == 0, run.stdout
+    one = json.loads((tmp_path / "reports" / "hosts" / "web1.json").read_text())
+    assert one["facts"]["meminfo"]["mem_total"] > 0
+    assert [report["victim"]["pid"] for report in one["reports"] if report["path"] == "journal"] == [4321]
+    assert one["findings"][0]["cause"] not in ("none", "unexplained")
+    assert "--since=@1" in (tmp_path / "asked").read_text()
+    play(tmp_path, "diagnose", "-e", "sample_seconds=0", inventory={"web1": HOSTS["web1"]}, environment=path)
+    since = re.findall(r"--since=@(\d+)", (tmp_path / "asked").read_text())[-1]
+    assert time.time() - int(since) == pytest.approx(30 * 86400, abs=300)
+
+
+def test_a_kernel_log_that_cannot_be_read_does_not_fail_the_host(tmp_path):
+    path = journalctl(tmp_path, "exit 5\n")
+    options = ("-e", "sample_seconds=0", "-e", "host_timeout=60")
+    run = play(tmp_path, "diagnose", *options, inventory={"web1": HOSTS["web1"]}, environment=path)
+    assert run.returncode == 0, run.stdout
+    one = json.loads((tmp_path / "reports" / "hosts" / "web1.json").read_text())
+    assert (one["status"], bool(one["facts"])) == ("ok", True)
+    assert one["log"]["unavailable"]["journal"] == "journalctl ended with status 5"
+
+
+def test_the_kernel_log_may_be_left_alone(tmp_path):
+    options = ("-e", "sample_seconds=0", "-e", "read_log=false")
+    run = play(tmp_path, "diagnose", *options, inventory={"web1": HOSTS["web1"]})
+    assert run.returncode == 0, run.stdout
+    assert json.loads((tmp_path / "reports" / "hosts" / "web1.json").read_text())["log"] is None
 
 
 def test_facts_answers_a_question(tmp_path):

@@ -208,6 +208,11 @@ def test_the_summary_names_every_host_and_counts_verdicts():
         "verdict": "dirty_pages",
         "confidence": 0.86,
         "summary": samples.finding()["summary"],
+        "oom_reports": 0,
+        "oom_killed": 0,
+        "oom_last": None,
+        "other_reports": 0,
+        "log": None,
         "file": "hosts/db1.example.org.json",
     }
     assert len(made["hosts"]) == 6
@@ -301,7 +306,7 @@ def test_hostile_strings_are_text():
     parsed = Page(page.render(samples.hostile(), samples.TIME))
     assert parsed.unclosed == []
     assert {tag for tag, _attributes in parsed.elements} == {
-        tag for tag, _attributes in Page(page.render(samples.fleet(), samples.TIME)).elements
+        tag for tag, _attributes in Page(page.render([*samples.fleet(), samples.killed()], samples.TIME)).elements
     }
     assert "<script>alert(1)</script>" in "".join(parsed.words)
     assert "49" not in "".join(parsed.words).replace("492", "")
@@ -319,7 +324,10 @@ def test_any_string_leaves_the_elements_as_they_are(text):
         remedy = {"role": "other.collection." + word, "vars": {word: word}}
         bad = samples.finding(summary=word, advice=word, remedy=remedy)
         bad["evidence"] = [{"what": word, "value": word, "unit": "text", "threshold": word, "source": word}]
-        return [samples.ok("a", [bad], facts), samples.unread("b", message=word)]
+        seen = samples.ok("a", [bad], facts)
+        seen["reports"] = [samples.hostile_report(word, samples.TIME)]
+        seen["log"] = {"failed": word, "sources": [], "unavailable": {word: word}, "unparsed": {"count": 1}}
+        return [seen, samples.unread("b", message=word)]
 
     assert shape(hosts(text)) == shape(hosts("plain"))
 
@@ -341,10 +349,15 @@ def broken(draw, whole):
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(broken(samples.facts()), broken([samples.finding()]), st.booleans())
-def test_any_facts_and_findings_make_a_report(facts, findings, diagnosed):
+@given(
+    broken(samples.facts()),
+    broken([samples.finding()]),
+    broken(samples.log([samples.oom_report(), samples.cgroup_report()])),
+    st.booleans(),
+)
+def test_any_facts_findings_and_reports_make_a_report(facts, findings, log, diagnosed):
     found = {"status": "ok", "findings": None if diagnosed else findings}
-    one = report.record("a", found, facts)
+    one = report.record("a", found, facts, log)
     assert Page(page.render([one], samples.TIME)).unclosed == []
     assert report.terminal([one])
     assert json.loads(report.as_json(report.summary([one], 0)))
