@@ -338,3 +338,22 @@ def test_damaged_reports_never_raise(data):
             pass  # an entry above was replaced before
     assert_well_formed(diagnose(host(), [damaged, DAMAGED[index]]))
     assert_well_formed(diagnose({}, [DAMAGED[index], damaged]))
+
+
+def test_no_share_of_memory_is_told_where_its_size_is_lost():
+    victim = {"pid": 7, "comm": "hog", "anon_rss": GIB}
+    found = diagnose({}, [{"kind": "oom", "scope": "global", "truncated": True, "victim": victim, "victims": [victim]}])
+    assert [each["cause"] for each in found] == ["unexplained"]
+    assert "%" not in found[0]["summary"]
+    assert any(piece["what"] == "killed: hog" and piece["value"] == GIB for piece in found[0]["evidence"])
+
+
+def test_a_cgroup_whose_name_is_lost_met_its_limit_all_the_same():
+    found = diagnose({}, [{"kind": "oom", "scope": "cgroup", "truncated": True, "victim": {"pid": 7, "comm": "hog"}}])
+    assert found[0]["cause"] == "cgroup_limit" and "unnamed cgroup" in found[0]["summary"]
+
+
+def test_no_kill_is_told_where_none_was_read():
+    memory = {"free": 4 * GIB, "active_anon": GIB, "inactive_anon": 0, "slab_unreclaimable": 0}
+    found = diagnose({}, [{"kind": "oom", "scope": None, "truncated": True, "memory": memory, "trigger": {"order": 2}}])
+    assert "killed" not in found[-1]["summary"]

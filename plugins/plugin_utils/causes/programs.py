@@ -9,18 +9,21 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ansible_collections.linux_memory.oom.plugins.plugin_utils.causes.limits import unit_limits
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.causes.limits import high_why, unit_limits
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.evidence import finding, item
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.human import duration, size
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.shortage import Shortage, confidence, dominance, is_low
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import Group, State, Task
-from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import level, limit
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import MIB, level, limit
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import PERCENT, percent, ratio, total
 
 Finding = dict[str, Any]
 
 # The article's value for memory that grows slowly (section 2); every kernel takes it, newer ones up to 200.
 SWAPPINESS = 100
+SWAP_FILE = "/swapfile-linux_memory_oom"
+# A quiet hour; the role spreads it over the hosts.
+NIGHTLY = "*-*-* 03:00:00"
 
 
 def _whole(state: State) -> float | None:
@@ -70,13 +73,33 @@ def _bounding(state: State, unit: str | None, amount: float) -> tuple[dict[str, 
     ceiling = _ceiling(state, amount)
     if unit is None:
         return {}, "Its unit is not known: run it as a service of its own to bound it."
+    if unit.endswith(".scope"):
+        return {}, (
+            f"{unit} is made anew at each start and keeps no settings: bound the slice above it (user-.slice for "
+            "logins), set the limit where the container is started, or run the program as a service of its own."
+        )
     if ceiling is None:
         return {}, None
     said = (
         f"A limit of {size(ceiling)} for {unit} is memory less what all others hold and less a reserve of "
         f"{percent(limit('available_low'))}."
     )
-    return unit_limits(unit, ceiling), said
+    return unit_limits(unit, ceiling, state.swap.total), said
+
+
+def _bounding_why(state: State, amount: float, settings: dict[str, Any]) -> list[str]:
+    """Return how the limit for the owner of most memory follows from the host's size and what others hold."""
+    if not settings:
+        return []
+    memory = state.memory
+    (limits,) = settings["cgroup_memory_limit_units"].values()
+    others, reserve = memory.held - min(amount, memory.held), memory.usable * limit("available_low")
+    return [
+        f"MemoryMax {size(limits['MemoryMax'])} = {size(memory.usable)} of usable memory - {size(others)} that all "
+        f"others hold - {size(reserve)} reserve ({percent(limit('available_low'))}), in whole MiB; the unit held "
+        f"{size(amount)}.",
+        *high_why(settings),
+    ]
 
 
 def _most(
@@ -97,6 +120,7 @@ def _most(
         f"{said} {size(amount)}, {percent(share)} of memory and used swap, and {_lower(state.subject)} is short of it.",
         [*pieces, item("share of memory and used swap", share, "share", "computed", "owner_share"), *shortage.evidence],
         settings=settings,
+        why=_bounding_why(state, amount, settings),
         advice=advice,
         machine_only=not settings,
     )
@@ -184,17 +208,47 @@ def _growing(state: State) -> str:
 def growth_settings(state: State) -> dict[str, Any]:
     """Return the variables of swap_tuning for slow growth.
 
-    swap_tuning_swappiness: 100. swap_tuning_size: bytes of swap to add, the measured growth x swap_hours, at most the
-    size of RAM. swap_tuning_restart_units: the unit to restart at intervals, where it is known.
+    swap_tuning_swappiness: 100. swap_tuning_files: one file of the measured growth x swap_hours, at most the size of
+    RAM. swap_tuning_restarts: the service to restart each night, where it is known.
     """
-    wanted = state.swap.growth * limit("swap_hours")
-    settings: dict[str, Any] = {
+    return {
         "swap_tuning_swappiness": SWAPPINESS,
-        "swap_tuning_size": int(min(wanted, state.memory.total or wanted)),
+        "swap_tuning_files": swap_files(growth_size(state)),
+        **_restarts(state),
     }
-    if state.tasks and state.tasks[0].unit:
-        settings["swap_tuning_restart_units"] = [state.tasks[0].unit]
-    return settings
+
+
+def growth_size(state: State) -> float:
+    """Return the bytes of swap to add for slow growth."""
+    wanted = state.swap.growth * limit("swap_hours")
+    return min(wanted, state.memory.total or wanted)
+
+
+def swap_files(amount: float) -> list[dict[str, str]]:
+    """Return the value of swap_tuning_files for so many bytes, in whole MiB."""
+    return [{"path": SWAP_FILE, "size": f"{max(1, math.ceil(amount / MIB))}M"}]
+
+
+def _restarts(state: State) -> dict[str, Any]:
+    """Return swap_tuning_restarts for the service of the largest program; other units cannot be restarted."""
+    unit = state.tasks[0].unit if state.tasks else None
+    if unit is None or not unit.endswith(".service"):
+        return {}
+    return {"swap_tuning_restarts": [{"unit": unit, "calendar": NIGHTLY}]}
+
+
+def growth_why(state: State, settings: dict[str, Any]) -> list[str]:
+    """Return how each variable of swap_tuning follows from what was measured."""
+    said = [f"swap_tuning_swappiness {SWAPPINESS}: pages that a leak never touches again go to swap, not the cache."]
+    if "swap_tuning_files" in settings:
+        hours, growth = limit("swap_hours"), state.swap.growth
+        said.append(
+            f"swap_tuning_files {settings['swap_tuning_files'][0]['size']}: {size(growth)}/s x {duration(hours)} = "
+            f"{size(growth * hours)}, at most the size of RAM. Name the files of an earlier run too, or they go."
+        )
+    if "swap_tuning_restarts" in settings:
+        said.append(f"swap_tuning_restarts: each night, because swap is sized for {duration(limit('swap_hours'))}.")
+    return said
 
 
 def _growth_in_reports(state: State, shortage: Shortage) -> Finding | None:
@@ -209,9 +263,7 @@ def _growth_in_reports(state: State, shortage: Shortage) -> Finding | None:
     task = state.tasks[0]
     seconds = None if growth[0][0] is None or growth[-1][0] is None else growth[-1][0] - growth[0][0]
     name = f"{task.name} (PID {task.pid})"
-    settings: dict[str, Any] = {"swap_tuning_swappiness": SWAPPINESS}
-    if task.unit:
-        settings["swap_tuning_restart_units"] = [task.unit]
+    settings: dict[str, Any] = {"swap_tuning_swappiness": SWAPPINESS, **_restarts(state)}
     over = f" in {duration(seconds)}" if seconds else ""
     pieces = [
         item(f"memory of {name} in the first of the reports", sizes[0], "bytes", "OOM reports, task tables"),
@@ -225,6 +277,7 @@ def _growth_in_reports(state: State, shortage: Shortage) -> Finding | None:
         f"{name}{_in_unit(task)} grew from {size(sizes[0])} to {size(sizes[-1])} over {len(growth)} reports{over}.",
         [*pieces, *shortage.evidence],
         settings=settings,
+        why=growth_why(state, settings),
         machine_only=state.container is not None,
     )
 
@@ -252,8 +305,9 @@ def anonymous_growth(state: State, shortage: Shortage) -> Finding | None:
             *shortage.evidence,
         ],
         settings=settings,
+        why=growth_why(state, settings),
         advice=(
-            f"{size(settings['swap_tuning_size'])} more swap lasts {duration(limit('swap_hours'))} at this growth, or "
+            f"{size(growth_size(state))} more swap lasts {duration(limit('swap_hours'))} at this growth, or "
             "is all that is sensible. The growth was measured over seconds: look again before you act."
         ),
         machine_only=state.container is not None,
@@ -329,11 +383,12 @@ def undersized_memory(state: State, shortage: Shortage) -> Finding | None:
         sure = confidence(dominance(state, _programs(state) or 0), low, high)
         said = f"{state.subject} is short of memory and no single program is the reason"
     demand = total(memory.held, swap.used)
-    amount = "" if demand is None else f"; they hold {size(demand)} of {size(memory.usable)} of memory, swap included"
+    there_is = total(memory.usable, swap.total)
+    amount = "" if demand is None else f"; they hold {size(demand)} of {size(there_is)} of memory and swap together"
     pieces = _undersized_evidence(state, shortage)
     if demand is not None:
         source = state.where("MemTotal - MemAvailable + used swap", "RAM less what was available, and used swap")
-        pieces.append(item("memory and swap in use", demand, "bytes", source, memory.usable))
+        pieces.append(item("memory and swap in use", demand, "bytes", source, there_is))
     return finding("undersized_memory", sure, said + amount + ".", pieces)
 
 
@@ -342,10 +397,15 @@ def swap_exhausted(state: State, shortage: Shortage) -> Finding | None:
     swap, memory = state.swap, state.memory
     if swap.used_share is None or swap.used_share < limit("swap_full") or not shortage.suffers:
         return None
-    settings = {}
+    settings, why = {}, []
     if memory.total:
         # As much again, at most RAM: more would only make the thrashing longer (swap buys time, it adds no memory).
-        settings = {"swap_tuning_size": int(min(swap.total, memory.total))}
+        amount = min(swap.total, memory.total)
+        settings = {"swap_tuning_files": swap_files(amount)}
+        why = [
+            f"swap_tuning_files {settings['swap_tuning_files'][0]['size']}: as much again as the {size(swap.total)} that "
+            f"is full, at most the {size(memory.total)} of RAM. Name the files of an earlier run too, or they go."
+        ]
     low = is_low(memory.available, memory.usable)
     source = state.where("/proc/meminfo SwapTotal, SwapFree", "Total swap, Free swap")
     left = f" and {size(memory.available)} of memory is available" if low else " and programs wait for memory"
@@ -361,5 +421,6 @@ def swap_exhausted(state: State, shortage: Shortage) -> Finding | None:
             *shortage.evidence,
         ],
         settings=settings,
+        why=why,
         machine_only=state.container is not None,
     )

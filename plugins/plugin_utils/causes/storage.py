@@ -21,8 +21,8 @@ Finding = dict[str, Any]
 def throttle_settings(state: State) -> dict[str, Any]:
     """Return the variables of dirty_throttle: what the busiest disk writes in a bounded time, as bytes.
 
-    dirty_throttle_dirty_bytes: measured write rate (bytes per second) x dirty_seconds, never above the limit in force
-    nor below dirty_bytes_floor. dirty_throttle_dirty_background_bytes: half of it. {} without a measured rate.
+    dirty_throttle_bytes: measured write rate (bytes per second) x dirty_seconds, never above the limit in force
+    nor below dirty_bytes_floor. dirty_throttle_background_bytes: half of it. {} without a measured rate.
     """
     rate = state.writeback.write_rate
     if not rate:
@@ -32,8 +32,8 @@ def throttle_settings(state: State) -> dict[str, Any]:
         proposed = min(proposed, state.writeback.limit)
     proposed = int(max(proposed, limit("dirty_bytes_floor")))
     return {
-        "dirty_throttle_dirty_bytes": proposed,
-        "dirty_throttle_dirty_background_bytes": int(proposed * limit("dirty_background")),
+        "dirty_throttle_bytes": proposed,
+        "dirty_throttle_background_bytes": int(proposed * limit("dirty_background")),
     }
 
 
@@ -41,9 +41,25 @@ def _arithmetic(state: State, settings: dict[str, Any]) -> str | None:
     if not settings:
         return "Sample for some seconds while the writers run to have the limit computed from the write rate."
     return (
-        f"{size(settings['dirty_throttle_dirty_bytes'])} is {limit('dirty_seconds'):.0f} s of the "
+        f"{size(settings['dirty_throttle_bytes'])} is {limit('dirty_seconds'):.0f} s of the "
         f"{size(state.writeback.write_rate)}/s that {state.writeback.slowest} wrote in the sample, within the bounds."
     )
+
+
+def throttle_why(state: State, settings: dict[str, Any]) -> list[str]:
+    """Return how each variable of dirty_throttle follows from what was measured."""
+    if not settings:
+        return []
+    rate, seconds = state.writeback.write_rate, limit("dirty_seconds")
+    bounds = [f"at least {size(limit('dirty_bytes_floor'))}"]
+    if state.writeback.limit:
+        bounds.insert(0, f"at most the {size(state.writeback.limit)} in force")
+    return [
+        f"dirty_throttle_bytes {size(settings['dirty_throttle_bytes'])}: {size(rate)}/s measured on "
+        f"{state.writeback.slowest} x {seconds:.0f} s = {size(rate * seconds)}; {', '.join(bounds)}.",
+        f"dirty_throttle_background_bytes {size(settings['dirty_throttle_background_bytes'])} = "
+        f"{percent(limit('dirty_background'))} of it.",
+    ]
 
 
 def _flushing_stopped(state: State) -> str | None:
@@ -91,6 +107,7 @@ def _host_dirty(state: State, shortage: Shortage) -> Finding | None:
     amount = f"{size(memory.undrained)} ({percent(share)} of memory)"
     common = {
         "settings": settings,
+        "why": throttle_why(state, settings),
         "advice": " ".join(filter(None, (_flushing_stopped(state), _arithmetic(state, settings)))),
         "machine_only": state.container is not None,
     }
@@ -139,6 +156,7 @@ def _group_dirty(state: State) -> Finding | None:
             item("times it met its limit", group.ooms or group.kills or 0, "count", f"{events} of {group.path}"),
         ],
         settings=settings,
+        why=throttle_why(state, settings),
         advice=reason + (_arithmetic(state, settings) or ""),
         machine_only=state.container is not None,
     )
