@@ -167,7 +167,8 @@ def finding(
     """Return one finding; None in evidence is left out.
 
     settings are the role's variables, why the arithmetic that leads to them, a sentence for each; a role without any
-    still stands as the remedy with {}. machine_only leaves the role out, because the remedy belongs to a machine that these facts are not of (a container's host).
+    still stands as the remedy with {}. machine_only leaves the
+    role out, because the remedy belongs to a machine that these facts are not of (a container's host).
     """
     fixed = CAUSES[cause]
     remedy = None

@@ -732,7 +732,7 @@ def of(text):
 
 def test_a_vendor_may_put_the_state_of_the_victim_before_its_score():
     text = (
-        "[1.5] Memory cgroup out of memory: Kill process 77 (dd) [State: 0 Flags: 4202752] score 977 or sacrifice child\n"
+        "[1.5] Memory cgroup out of memory: Kill process 77 (dd) [State: 0 Flags: 42] score 977 or sacrifice child\n"
         "[1.6] Killed process 77 (dd) total-vm:8kB, anon-rss:4kB, file-rss:0kB\n"
     )
     (report,), unparsed = of(text)

@@ -72,10 +72,14 @@ def raised_why(state: State, group: Group, settings: dict[str, Any]) -> list[str
     room = memory.available - reserve + (group.current or 0)
     (limits,) = settings["cgroup_memory_limit_units"].values()
     return [
-        f"MemoryMax {size(limits['MemoryMax'])} = {limit('limit_headroom'):g} x {size(most)}, the most that "
-        f"{group.name} used or was allowed.",
-        f"The host has room for {size(room)}: {size(memory.available)} available - {size(reserve)} reserve + "
-        f"{size(group.current or 0)} that the unit holds.",
+        (
+            f"MemoryMax {size(limits['MemoryMax'])} = {limit('limit_headroom'):g} x {size(most)}, the most that "
+            f"{group.name} used or was allowed."
+        ),
+        (
+            f"The host has room for {size(room)}: {size(memory.available)} available - {size(reserve)} reserve + "
+            f"{size(group.current or 0)} that the unit holds."
+        ),
         *high_why(settings),
     ]
 
@@ -279,8 +283,10 @@ def accounting_why(state: State, settings: dict[str, Any]) -> list[str]:
     if "overcommit_limit_kbytes" in settings:
         return [f"overcommit_limit_kbytes {settings['overcommit_limit_kbytes']}: {said}, in KiB."]
     return [
-        f"overcommit_limit_ratio {settings['overcommit_limit_ratio']:g} %: {said}, as a share of "
-        f"{size(state.memory.usable)} of RAM without huge pages, rounded up."
+        (
+            f"overcommit_limit_ratio {settings['overcommit_limit_ratio']:g} %: {said}, as a share of "
+            f"{size(state.memory.usable)} of RAM without huge pages, rounded up."
+        )
     ]
 
 

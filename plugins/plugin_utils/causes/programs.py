@@ -95,9 +95,11 @@ def _bounding_why(state: State, amount: float, settings: dict[str, Any]) -> list
     (limits,) = settings["cgroup_memory_limit_units"].values()
     others, reserve = memory.held - min(amount, memory.held), memory.usable * limit("available_low")
     return [
-        f"MemoryMax {size(limits['MemoryMax'])} = {size(memory.usable)} of usable memory - {size(others)} that all "
-        f"others hold - {size(reserve)} reserve ({percent(limit('available_low'))}), in whole MiB; the unit held "
-        f"{size(amount)}.",
+        (
+            f"MemoryMax {size(limits['MemoryMax'])} = {size(memory.usable)} of usable memory - {size(others)} that all "
+            f"others hold - {size(reserve)} reserve ({percent(limit('available_low'))}), in whole MiB; the unit held "
+            f"{size(amount)}."
+        ),
         *high_why(settings),
     ]
 
@@ -402,9 +404,12 @@ def swap_exhausted(state: State, shortage: Shortage) -> Finding | None:
         # As much again, at most RAM: more would only make the thrashing longer (swap buys time, it adds no memory).
         amount = min(swap.total, memory.total)
         settings = {"swap_tuning_files": swap_files(amount)}
+        more = settings["swap_tuning_files"][0]["size"]
         why = [
-            f"swap_tuning_files {settings['swap_tuning_files'][0]['size']}: as much again as the {size(swap.total)} that "
-            f"is full, at most the {size(memory.total)} of RAM. Name the files of an earlier run too, or they go."
+            (
+                f"swap_tuning_files {more}: as much again as the {size(swap.total)} "
+                f"that is full, at most the {size(memory.total)} of RAM. Name the files of an earlier run too, or they go."
+            )
         ]
     low = is_low(memory.available, memory.usable)
     source = state.where("/proc/meminfo SwapTotal, SwapFree", "Total swap, Free swap")

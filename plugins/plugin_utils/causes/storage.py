@@ -55,10 +55,14 @@ def throttle_why(state: State, settings: dict[str, Any]) -> list[str]:
     if state.writeback.limit:
         bounds.insert(0, f"at most the {size(state.writeback.limit)} in force")
     return [
-        f"dirty_throttle_bytes {size(settings['dirty_throttle_bytes'])}: {size(rate)}/s measured on "
-        f"{state.writeback.slowest} x {seconds:.0f} s = {size(rate * seconds)}; {', '.join(bounds)}.",
-        f"dirty_throttle_background_bytes {size(settings['dirty_throttle_background_bytes'])} = "
-        f"{percent(limit('dirty_background'))} of it.",
+        (
+            f"dirty_throttle_bytes {size(settings['dirty_throttle_bytes'])}: {size(rate)}/s measured on "
+            f"{state.writeback.slowest} x {seconds:.0f} s = {size(rate * seconds)}; {', '.join(bounds)}."
+        ),
+        (
+            f"dirty_throttle_background_bytes {size(settings['dirty_throttle_background_bytes'])} = "
+            f"{percent(limit('dirty_background'))} of it."
+        ),
     ]
 
 
