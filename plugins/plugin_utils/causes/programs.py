@@ -407,8 +407,8 @@ def swap_exhausted(state: State, shortage: Shortage) -> Finding | None:
         more = settings["swap_tuning_files"][0]["size"]
         why = [
             (
-                f"swap_tuning_files {more}: as much again as the {size(swap.total)} "
-                f"that is full, at most the {size(memory.total)} of RAM. Name the files of an earlier run too, or they go."
+                f"swap_tuning_files {more}: as much again as the {size(swap.total)} that is full, "
+                f"at most the {size(memory.total)} of RAM. Name the files of an earlier run too, or they go."
             )
         ]
     low = is_low(memory.available, memory.usable)
