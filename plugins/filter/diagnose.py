@@ -127,6 +127,10 @@ _value:
         vars:
           description: Variables of the role.
           type: dict
+        why:
+          description: How each of these values follows from what was measured, one sentence each.
+          type: list
+          elements: str
     advice:
       description: What a person should know or do, or V(none).
       type: str

@@ -49,9 +49,14 @@ PATIENCE = 400
 GAP = 600.0
 # Reports that may be open at once; more than two CPUs at a time was never seen.
 MOST_OPEN = 4
+# Lines of a call trace, at most, between the function that prints a report and the report.
+TRACE = 60
 # Wrapped or continued lines that are joined to one record: a cgroup's statistics are under 150 lines.
 MOST_CONTINUED = 400
 SAMPLES = 10
+# Bytes above which a line may be several that were glued together, as a copy from a web page is.
+GLUED = 200
+_GLUE = re.compile(rb"(?<=[^\s\"'=>|-])(?=\[ *\d+\.\d{6}\] )")
 
 # A line without a prefix that begins something, so it is no continuation of the line before.
 _BEGINS = re.compile(
@@ -115,6 +120,7 @@ class Assembler:
         self._after_row = False
         self._show_memory = -1
         self._sysrq = -1
+        self._warned = -TRACE - 1
 
     @property
     def idle(self):
@@ -130,6 +136,12 @@ class Assembler:
         if raw == self._previous and raw:
             return
         self._previous = raw
+        if len(raw) > GLUED and raw.count(b"[") > 2:
+            parts = _GLUE.split(raw)
+            if len(parts) > 2:
+                for part in parts:
+                    self.feed_line(kernel_log.decode(part))
+                return
         if self._table is not None and self._table is self._current and self._fast_row(raw):
             return
         self.feed_line(kernel_log.decode(raw))
@@ -295,7 +307,9 @@ class Assembler:
         if builder is None and not (line.caller is not None and self._open and self._callers()):
             builder = self._by_order(line, part, begins)
         if builder is None:
-            builder = self._start(line)
+            # The call trace still tells what a report is of that lost its first line.
+            warned = 0 <= self.number - self._warned <= TRACE and part < TASKS
+            builder = self._start(line, "allocation_failure" if warned else "oom")
         builder.last = self.number
         if line.uptime is not None:
             builder.uptime = line.uptime
@@ -360,6 +374,8 @@ class Assembler:
             # A line of the call trace, many in each report.
             if "moom_callback" in text and self._current is not None and self._current.kind == "oom":
                 self._current.sysrq = True
+            if "warn_alloc" in text:
+                self._warned = self.number
             return
         self._mark = None
         if line.uptime is not None and self._repeated(line, text):
@@ -428,6 +444,8 @@ class Assembler:
             return self._cpu_line(text)
         if "mode:" in text and self._allocation(line, text):
             return True
+        if "page allocation failure" in text and self._allocation_cut(line, text):
+            return True
         if "cpuset=" in text:
             return self._cpuset_line(text)
         if text.startswith("Linux version "):
@@ -477,6 +495,7 @@ class Assembler:
         builder = self._new_header(line, "allocation_failure")
         trigger = builder.trigger
         trigger["comm"] = _comm(match.group("comm"))
+        builder.mixed = trigger["comm"] is None
         trigger["gfp_mask"] = match.group("mask")
         trigger["gfp_flags"] = match.group("flags")
         order = fields.ORDER.search(match.group("rest"))
@@ -485,6 +504,17 @@ class Assembler:
         builder.mems_allowed = match.group("mems")
         if line.caller and line.caller[0] == "T":
             trigger["pid"] = int(line.caller[1:])
+        return True
+
+    def _allocation_cut(self, line, text):
+        """Begin the report of an allocation that failed where lines of other CPUs cut its first line to pieces."""
+        match = fields.ALLOCATION_CUT.match(text)
+        if not match:
+            return False
+        builder = self._new_header(line, "allocation_failure")
+        builder.trigger["comm"] = _comm(match.group("comm"))
+        builder.trigger["order"] = int(match.group("order"))
+        builder.mixed = True
         return True
 
     def _context(self, line, text):

@@ -22,12 +22,14 @@ HEADER = re.compile(
     r"(?:,\s*oom_?(?:kill)?_?adj=(?P<adj>-?\d+))?(?:,\s*oom_score_adj=(?P<score>-?\d+))?"
 )
 ALLOCATION = re.compile(
-    r"^(?P<comm>.*?):\s+(?:page\s+allocation\s+(?:failure|stalls)|(?:vmalloc|vmap)\S*\s.*?(?:failure|error))"
+    r"^(?:(?P<comm>.*?):\s+)?(?:page\s+allocation\s+(?:failure|stalls)|(?:vmalloc|vmap)\S*\s.*?(?:failure|error))"
     r"(?P<rest>.*?)\bmode:\s*(?P<mask>0x[0-9a-fA-F]+)(?:\((?P<flags>[^)]*)\))?"
     r"(?:,\s*nodemask=(?P<nodemask>\(null\)|[\d,-]*?(?=,|\s|$)))?"
     r"(?:,\s*cpuset=(?P<cpuset>.*?),\s*mems_allowed=(?P<mems>[\d,-]+))?",
     re.S,
 )
+# Such a line without its mode, which lines of another CPU cut off.
+ALLOCATION_CUT = re.compile(r"^(?:(?P<comm>.*?):\s+)?page\s+allocation\s+failure[:.]\s+order:\s*(?P<order>\d+)")
 ORDER = re.compile(r"\border[:=]\s*(-?\d+)")
 CPUSET = re.compile(r"^(?P<comm>.*?)\s+cpuset=(?P<cpuset>\S+)\s+mems_allowed=(?P<mems>[\d,-]+)")
 CPU = re.compile(
@@ -93,7 +95,7 @@ KILLED_CUT = re.compile(
 )
 KILL = re.compile(
     r"^(?:(?P<message>[A-Z][\w ]*(?:\([\w ]+\))?):\s+)?[Kk]ill\s+process\s+(?P<pid>\d+)\s+\((?P<comm>.*)\)"
-    r"\s+(?:score\s+(?P<score>-?\d+)|(?P<sharing>sharing\s+same\s+memory))",
+    r"\s+(?:\[[^\]]*\]\s+)?(?:score\s+(?P<score>-?\d+)|(?P<sharing>sharing\s+same\s+memory))",
     re.S,
 )
 EXITING = re.compile(r"^(?P<message>[A-Z][\w ]*(?:\([\w ]+\))?):\s+OOM\s+victim\s+(?P<pid>\d+)\s+\((?P<comm>.*)\)\s+is")

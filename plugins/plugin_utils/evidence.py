@@ -160,16 +160,20 @@ def finding(
     summary: str,
     evidence: Iterable[dict[str, Any] | None],
     settings: dict[str, Any] | None = None,
+    why: Iterable[str] = (),
     advice: str | None = None,
     machine_only: bool = False,
 ) -> dict[str, Any]:
     """Return one finding; None in evidence is left out.
 
-    settings are the role's variables; a role without any still stands as the remedy with {}. machine_only leaves the
+    settings are the role's variables, why the arithmetic that leads to them, a sentence for each; a role without any
+    still stands as the remedy with {}. machine_only leaves the
     role out, because the remedy belongs to a machine that these facts are not of (a container's host).
     """
     fixed = CAUSES[cause]
-    remedy = None if fixed.role is None or machine_only else {"role": fixed.role, "vars": dict(settings or {})}
+    remedy = None
+    if fixed.role is not None and not machine_only:
+        remedy = {"role": fixed.role, "vars": dict(settings or {}), "why": list(why)}
     return {
         "cause": cause,
         "confidence": round(max(0.0, min(1.0, confidence)), 2),

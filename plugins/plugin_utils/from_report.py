@@ -62,6 +62,8 @@ _OWNERS = (
 # Without these a sum of owners says nothing: (one of, ...) of the names that old and new kernels use.
 _NEEDED = (("free",), ("active_anon", "active"), ("inactive_anon", "inactive"), ("slab_unreclaimable", "slab"))
 
+# A cgroup of which only that it met its limit is left in the log.
+_UNNAMED = "An unnamed cgroup"
 _UNITS = (".service", ".scope", ".slice", ".mount", ".swap", ".socket")
 _HEXADECIMAL = 16
 # No machine has more nodes (Linux include/linux/numa.h, CONFIG_NODES_SHIFT of at most 10).
@@ -98,7 +100,10 @@ def _has_whole_table(report: Mapping[str, Any]) -> bool:
 
 
 def _whole(get: Any, owned: float | None, facts: State, tasks: Sequence[Task]) -> tuple[float | None, str]:
-    """Return all RAM and where it is from: the report, the facts, the sum of the counters, or of the task table."""
+    """Return all RAM and where it is from: the report, the facts, the sum of the counters, or of the task table.
+
+    None where all of these are lost or in part: a share of what happens to be left would be invented.
+    """
     ram = get("ram")
     if ram:
         return max(0, ram - (get("reserved") or 0)) or None, _SOURCES["total"]
@@ -116,7 +121,9 @@ def memory_of(report: Mapping[str, Any], facts: State, tasks: Sequence[Task] = (
     pool = total(*(each * pages for each, pages, _free in pools)) or 0
     stacks = _kernel_stacks(report)
     owned = total(*(get(name) for name in _OWNERS), stacks, pool or None)
-    whole, source = _whole(get, owned, facts, tasks if _has_whole_table(report) else ())
+    summable = all(any(get(name) is not None for name in names) for names in _NEEDED)
+    table = tasks if _has_whole_table(report) else ()
+    whole, source = _whole(get, owned if summable else None, facts, table)
     if whole and pool > whole:
         # The lines of another report: nothing can be said of the pools.
         pools, pool = [], 0
@@ -126,7 +133,6 @@ def memory_of(report: Mapping[str, Any], facts: State, tasks: Sequence[Task] = (
         get("dirty"),
         total(get("writeback"), get("unstable")),
     )
-    summable = all(any(get(name) is not None for name in names) for names in _NEEDED)
     available = None
     if get("free") is not None and whole:
         clean = max(0, (file or 0) - (dirty or 0) - (writeback or 0))
@@ -200,12 +206,10 @@ def pools_of(tasks: Iterable[Task]) -> tuple[Task, ...]:
     return tuple(sorted(sums.values(), key=lambda task: -task.size))
 
 
-def group_of(report: Mapping[str, Any]) -> Group | None:
+def group_of(report: Mapping[str, Any]) -> Group:
     """Return the cgroup that met its limit, by any of the three ways in which kernels print its account."""
     account = mapping(report.get("memcg"))
-    path = text(report.get("cgroup")) or text(account.get("path"))
-    if path is None and not account:
-        return None
+    path = text(report.get("cgroup")) or text(account.get("path")) or _UNNAMED
     stats = numbers(account.get("stats"))
 
     def get(*names: str) -> float | None:
@@ -220,7 +224,7 @@ def group_of(report: Mapping[str, Any]) -> Group | None:
     if kernel is None:
         kernel = number(at(account, "kmem", "usage"))
     return Group(
-        path=path or "/",
+        path=path,
         unit=unit_of(path),
         current=number(account.get("usage")),
         max=number(account.get("limit")),
@@ -386,9 +390,14 @@ def state_of_report(report: Mapping[str, Any], facts: State, reports: Sequence[M
     if event.kind != "oom" and not event.counted:
         return replace(state, subject=facts.subject, memory=facts.memory, swap=facts.swap)
     if event.scope == "cgroup":
-        group = group_of(report)
-        groups = (group,) if group else ()
-        return replace(state, subject=facts.subject, memory=facts.memory, writeback=facts.writeback, groups=groups)
+        return replace(
+            state,
+            subject=facts.subject,
+            memory=facts.memory,
+            writeback=facts.writeback,
+            swap=Swap(total=facts.swap.total, free=facts.swap.free),
+            groups=(group_of(report),),
+        )
     return replace(
         state,
         subject="At the time of the OOM report this host",

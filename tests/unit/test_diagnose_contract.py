@@ -52,7 +52,11 @@ def assert_well_formed(findings):
         assert each["cause"] in evidence.CAUSES
         assert 0 <= each["confidence"] <= 1
         assert each["summary"].endswith(".") and each["summary"].isprintable()
-        assert each["remedy"] is None or list(each["remedy"]) == ["role", "vars"]
+        assert each["remedy"] is None or list(each["remedy"]) == ["role", "vars", "why"]
+        if each["remedy"] and each["remedy"]["vars"]:
+            # Each value comes with its arithmetic.
+            assert each["remedy"]["why"]
+            assert all(said.endswith(".") and said.isprintable() for said in each["remedy"]["why"])
         assert each["article"] is None or isinstance(each["article"], str)
         for piece in each["evidence"]:
             assert list(piece) == PIECES

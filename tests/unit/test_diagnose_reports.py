@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import copy
+import json
+from pathlib import Path
 
 import oom_texts
 import pytest
@@ -21,6 +23,7 @@ from ansible_collections.linux_memory.oom.plugins.plugin_utils.diagnosis import 
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import State
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import level, limit
 
+FIXTURES = Path(__file__).resolve().parent / "fixtures" / "oom"
 MIB = 1 << 20
 GIB = 1 << 30
 
@@ -28,6 +31,21 @@ GIB = 1 << 30
 def parsed(data: bytes) -> list[dict]:
     """Return the reports in a log, oldest first."""
     return list(oom_report_scan.scan([data], oom_report.Assembler(1.75e9, "x")))
+
+
+def induced() -> list[dict]:
+    """Return the rows of the lab's table, each JSON after a dash, that have their log."""
+    table = FIXTURES / "index.yml"
+    lines = table.read_text(encoding="utf-8").splitlines() if table.exists() else []
+    found = [json.loads(line[2:]) for line in lines if line.startswith("- ")]
+    return [row for row in found if (FIXTURES / row["file"]).exists()]
+
+
+@pytest.mark.parametrize("row", induced(), ids=lambda row: row["file"])
+def test_what_was_induced_is_what_is_found(row):
+    found = diagnose({}, parsed((FIXTURES / row["file"]).read_bytes()))
+    assert_well_formed(found)
+    assert found[0]["cause"] in row["accepted"], [(each["cause"], each["confidence"]) for each in found]
 
 
 # Reports whose numbers add up: a host of 8 GiB, of which 200 MiB are free in the end.
@@ -322,6 +340,25 @@ def test_damaged_reports_never_raise(data):
     assert_well_formed(diagnose({}, [DAMAGED[index], damaged]))
 
 
+def test_no_share_of_memory_is_told_where_its_size_is_lost():
+    victim = {"pid": 7, "comm": "hog", "anon_rss": GIB}
+    found = diagnose({}, [{"kind": "oom", "scope": "global", "truncated": True, "victim": victim, "victims": [victim]}])
+    assert [each["cause"] for each in found] == ["unexplained"]
+    assert "%" not in found[0]["summary"]
+    assert any(piece["what"] == "killed: hog" and piece["value"] == GIB for piece in found[0]["evidence"])
+
+
+def test_a_cgroup_whose_name_is_lost_met_its_limit_all_the_same():
+    found = diagnose({}, [{"kind": "oom", "scope": "cgroup", "truncated": True, "victim": {"pid": 7, "comm": "hog"}}])
+    assert found[0]["cause"] == "cgroup_limit" and "unnamed cgroup" in found[0]["summary"]
+
+
+def test_no_kill_is_told_where_none_was_read():
+    memory = {"free": 4 * GIB, "active_anon": GIB, "inactive_anon": 0, "slab_unreclaimable": 0}
+    found = diagnose({}, [{"kind": "oom", "scope": None, "truncated": True, "memory": memory, "trigger": {"order": 2}}])
+    assert "killed" not in found[-1]["summary"]
+
+
 # What is left of a report that was cut
 
 
@@ -348,5 +385,5 @@ def test_a_limit_is_told_where_the_report_has_lost_whose_it_was():
     line = b"[9.5] Memory cgroup out of memory: Killed process 7 (app) total-vm:9kB, anon-rss:8kB, file-rss:0kB\n"
     (first, *_others) = diagnose({}, parsed(line))
     assert first["cause"] == "cgroup_limit"
-    assert "the report has lost its name" in first["summary"]
+    assert first["summary"].startswith("An unnamed cgroup met its own memory limit")
     assert first["remedy"] is None

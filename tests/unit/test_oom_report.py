@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import json
 import re
 import subprocess
 import sys
@@ -17,7 +18,8 @@ import pytest
 from ansible_collections.linux_memory.oom.plugins.module_utils import oom_report, oom_report_scan
 
 HERE = Path(__file__).resolve().parent
-WHERE = {"time", "epoch", "time_text", "uptime", "host", "boot", "year_assumed", "time_computed"}
+FIXTURES = sorted((HERE / "fixtures" / "oom").rglob("*.log"))
+WHERE = {"line", "time", "epoch", "time_text", "uptime", "host", "boot", "year_assumed", "time_computed"}
 
 
 def raw(text: str) -> bytes:
@@ -141,6 +143,20 @@ def test_numbers_against_a_second_reading(name):
     assert_same_numbers(report, oom_texts.plain(lines))
 
 
+@pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
+def test_reports_of_booted_kernels(path):
+    text = path.read_text(encoding="utf-8", errors="replace")
+    reports, unparsed = parse(text)
+    if text.startswith("{"):  # for the second reading the journal's JSON is only its messages
+        text = "\n".join(json.loads(line)["MESSAGE"] for line in text.splitlines())
+    assert reports, "no report found"
+    assert unparsed["count"] == 0, unparsed["samples"]
+    whole = [report for report in reports if report["kind"] == "oom" and not report["truncated"]]
+    assert sum(len(report["victims"]) for report in reports) == len(set(re.findall(r"Killed process (\d+) \(", text)))
+    if len(reports) == 1 and whole:
+        assert_same_numbers(reports[0], text)
+
+
 @pytest.mark.parametrize("prefix", oom_texts.PREFIXES, ids=lambda prefix: prefix.__name__)
 @pytest.mark.parametrize("name", sorted(oom_texts.REPORTS))
 def test_every_prefix_gives_the_same_report(name, prefix):
@@ -228,16 +244,6 @@ def test_a_global_report_in_full():
         }
     ]
     assert report["uptime"] == pytest.approx(oom_texts.BASE)
-
-
-def test_the_reaper_may_speak_after_the_next_report():
-    first, second = oom_texts.global_612(), oom_texts.global_612(4399)
-    (late,) = [line for line in first if line.startswith("oom_reaper")]
-    first.remove(late)
-    reports, unparsed = parse(oom_texts.dmesg([*first, *second, late]))
-    assert [[one["pid"] for one in report["reaped"]] for report in reports] == [[4321], [4399]]
-    assert reports[0]["reaped"] == one([*first, late])["reaped"]
-    assert unparsed["count"] == 0
 
 
 def test_page_tables_are_bytes_in_every_table():
@@ -716,6 +722,59 @@ def test_garbage_without_end_does_not_fill_the_memory():
     assert (len(report["zones"]), report["truncated"]) == (4096, True)
     report = parse(oom_texts.dmesg([*lines[: table + 2], *rows]))[0][0]
     assert len(report["tasks"]) == 5000
+
+
+def of(text):
+    """Return the reports in a text, and what was not understood."""
+    assembler = oom_report.Assembler(1.75e9, "x")
+    return list(oom_report_scan.scan([text.encode()], assembler)), assembler.unparsed["count"]
+
+
+def test_a_vendor_may_put_the_state_of_the_victim_before_its_score():
+    text = (
+        "[1.5] Memory cgroup out of memory: Kill process 77 (dd) [State: 0 Flags: 42] score 977 or sacrifice child\n"
+        "[1.6] Killed process 77 (dd) total-vm:8kB, anon-rss:4kB, file-rss:0kB\n"
+    )
+    (report,), unparsed = of(text)
+    assert report["victim"]["score"] == 977 and report["victim"]["pid"] == 77
+    assert unparsed == 0
+
+
+def test_lines_that_were_glued_together_are_taken_apart():
+    lines = [
+        "[  9.100000] Task in /box killed as a result of limit of /box",
+        "[  9.100001] memory: usage 512kB, limit 512kB, failcnt 7",
+        "[  9.100002] memory+swap: usage 0kB, limit 9007199254740988kB, failcnt 0",
+        "[  9.100003] kmem: usage 4kB, limit 9007199254740988kB, failcnt 0",
+        "[  9.100004] Memory cgroup out of memory: Kill process 77 (dd) score 977 or sacrifice child",
+        "[  9.100005] Killed process 77 (dd) total-vm:8kB, anon-rss:4kB, file-rss:0kB",
+    ]
+    (glued,), unparsed = of("".join(lines) + "\n")
+    (apart,), _none = of("\n".join(lines) + "\n")
+    assert unparsed == 0
+    assert glued["memcg"] == apart["memcg"] and glued["victim"] == apart["victim"]
+    assert glued["cgroup"] == "/box" and glued["memcg"]["limit"] == 512 * 1024
+
+
+def test_an_allocation_failure_whose_first_line_other_cpus_cut_is_no_kill():
+    text = (
+        "[  4.100000] page allocation failure: order:3\n[  4.100001] , mode:0x2080020(GFP_ATOMIC)\n"
+        "[  4.100002] Mem-Info:\n[  4.100003] active_anon:5 inactive_anon:6 isolated_anon:0\n"
+    )
+    (report,), unparsed = of(text)
+    assert report["kind"] == "allocation_failure" and report["truncated"]
+    assert report["trigger"]["comm"] is None and report["trigger"]["order"] == 3
+    assert report["victim"] is None and unparsed == 0
+
+
+def test_what_a_monitor_repeats_of_a_kill_is_not_counted():
+    killed = "Memory cgroup out of memory: Killed process 77 (dd) total-vm:8kB, anon-rss:4kB, file-rss:0kB"
+    text = (
+        f"Oct 12 19:00:20 n1 kernel: [ 8523.100000] {killed}\n"
+        f"Oct 12 19:00:20 n1 monitor[3240]: I1012 19:00:20.8 log.go:160] New status: [{{Message:{killed}}}]\n"
+    )
+    reports, unparsed = of(text)
+    assert len(reports) == 1 and unparsed == 0
 
 
 def test_a_line_that_a_person_wrapped_after_its_commas():

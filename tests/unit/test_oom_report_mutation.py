@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import lzma
 import random
+from pathlib import Path
 
 import oom_texts
 import pytest
@@ -15,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 RELAXED = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+FIXTURES = Path(__file__).parent / "fixtures" / "oom"
 # What tells where a report was read, not what it says.
 PLACE = {
     "path",
@@ -263,3 +266,22 @@ def ends_with(cut: str, value: str, report: dict) -> bool:
         and value.lstrip("-").isdigit()
         and int(value.lstrip("-")) in {int(digits) * factor for factor in (1, 1024, report["page_size"])}
     )
+
+
+@pytest.mark.parametrize("path", sorted(FIXTURES.glob("*.log.xz")), ids=lambda path: path.name)
+def test_lines_of_logs_of_booted_kernels_deleted_repeated_and_cut(path):
+    lines = lzma.decompress(path.read_bytes()).splitlines(True)
+    true = {key: value for report in read(b"".join(lines)) for key, value in facts(report).items()}
+    several = len(read(b"".join(lines))) > 1
+    chance = random.Random(path.name)
+    start = next((at for at, line in enumerate(lines) if b"oom-killer" in line), 0)
+    places = range(start, min(len(lines), start + 150))
+    for _round in range(3):
+        at = chance.choice(places)
+        for changed in (
+            lines[:at] + lines[at + 1 :],
+            [*lines[: at + 1], lines[at], *lines[at + 1 :]],
+            [*lines[:at], lines[at][: len(lines[at]) // 2]],
+        ):
+            reports = read(b"".join(changed))
+            assert several or all(wrong(report, true) == [] for report in reports), lines[at]

@@ -39,11 +39,11 @@ WRITING = Some(writeback=Some(write_rate=30.0 * MIB, limit=None))
 PROPOSED = {
     "dirty bytes": ("dirty_throttle", storage.throttle_settings(WRITING)),
     "growth": ("swap_tuning", programs.growth_settings(GROWING)),
-    "growth in reports": ("swap_tuning", programs._before_it_is_large(SHOP, 86400.0, [300 * MIB, 900 * MIB])[0]),
-    "a limit with swap": ("cgroup_memory_limit", limits.unit_limits(GROWING, "shop.service", 512 * MIB)),
+    "growth in reports": ("swap_tuning", programs.restart_in_time(SHOP, 86400.0, [300 * MIB, 900 * MIB])[0]),
+    "a limit with swap": ("cgroup_memory_limit", limits.unit_limits("shop.service", 512 * MIB, MIB)),
     "a limit without swap": (
         "cgroup_memory_limit",
-        limits.unit_limits(Some(swap=Some(total=0)), "a.service", 64 * MIB),
+        limits.unit_limits("a.service", 64 * MIB, 0),
     ),
 }
 
@@ -70,26 +70,23 @@ def test_every_role_that_a_cause_names_is_one_of_the_design():
 
 
 def test_a_restart_comes_before_the_service_is_as_large_as_it_was():
-    settings, why = programs._before_it_is_large(SHOP, 86400.0, [300 * MIB, 900 * MIB])
+    settings, why = programs.restart_in_time(SHOP, 86400.0, [300 * MIB, 900 * MIB])
     (restart,) = settings["swap_tuning_restarts"]
     # 600 MiB in a day: 900 MiB in a day and a half, of which half is 18 hours.
     assert restart == {"unit": "shop.service", "runtime_max": "64800s", "restart": "always"}
-    assert re.search(r"25 MiB an hour.*900 MiB after", why)
+    assert re.search(r"25 MiB an hour.*900 MiB after", why[0])
 
 
 def test_what_grows_in_minutes_is_not_restarted_for_ever():
-    settings, why = programs._before_it_is_large(SHOP, 600.0, [300 * MIB, 900 * MIB])
+    settings, why = programs.restart_in_time(SHOP, 600.0, [300 * MIB, 900 * MIB])
     assert settings == {}
-    assert "MemoryMax" in why
+    assert "MemoryMax" in why[0]
 
 
 def test_no_restart_for_what_is_no_service():
-    assert programs._before_it_is_large(Task(name="x", pid=1, unit="session-1.scope", size=1), 600.0, [1, 9]) == (
-        {},
-        None,
-    )
+    assert programs.restart_in_time(Task(name="x", pid=1, unit="session-1.scope", size=1), 600.0, [1, 9]) is None
 
 
 def test_no_throttling_for_ever_on_a_host_without_swap():
-    units = limits.unit_limits(Some(swap=Some(total=0)), "a.service", 64 * MIB)["cgroup_memory_limit_units"]
+    units = limits.unit_limits("a.service", 64 * MIB, 0)["cgroup_memory_limit_units"]
     assert units == {"a.service": {"MemoryMax": 64 * MIB}}

@@ -72,7 +72,7 @@ def test_a_boot_would_set_what_was_asked_for(host):
     assert places == sorted(places)
     ours = told[places[1] :]
     for name in ("dirty_bytes", "dirty_background_bytes", "dirty_expire_centisecs", "dirty_writeback_centisecs"):
-        assert f"\nvm.{name} = {SETTINGS['vm.' + name]}\n" in ours
+        assert f"\nvm.{name} = {SETTINGS['vm.' + name]}\n" in f"{ours}\n"
     assert not re.search(r"^vm\.dirty\w*_ratio", ours, re.MULTILINE)
 
 

@@ -169,12 +169,15 @@ def _zone_unknown(state: State, shortage: Shortage) -> Finding | None:
     """Judge a report that lost its zones: so much free memory that a single page must have been refused by a zone."""
     event, memory = state.event, state.memory
     share = ratio(memory.free, memory.total)
+    if event.kind != "oom":
+        return None
     if share is None or share < limit("available_roomy") or event.order or event.gfp == 0:
         return None
+    whole = "of what has a counter" if memory.unaccounted is None else "of memory"
     return finding(
         "zone_exhausted",
         level("possible"),
-        f"{size(memory.free)} ({percent(share)} of memory) was free, so the request must have been for a zone without "
+        f"{size(memory.free)} ({percent(share)} {whole}) was free, so the request must have been for a zone without "
         "any; the report has lost the zones.",
         [item("free memory", memory.free, "bytes", "OOM report, free"), *shortage.evidence],
     )

@@ -13,7 +13,7 @@ from ansible_collections.linux_memory.oom.plugins.plugin_utils.evidence import f
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.human import size
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.shortage import Level, Shortage, is_of_host
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import Group, State
-from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import level, limit
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import MIB, level, limit
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import KIB, PERCENT, percent, ratio
 
 Finding = dict[str, Any]
@@ -26,16 +26,33 @@ OWN_LIMIT = ("CONSTRAINT_NONE", "CONSTRAINT_MEMCG")
 SHOWN = 3
 
 
-def unit_limits(state: State, unit: str, ceiling: float) -> dict[str, Any]:
+def unit_limits(unit: str, ceiling: float, swap: float | None) -> dict[str, Any]:
     """Return the variables of cgroup_memory_limit for one unit.
 
-    cgroup_memory_limit_units: {unit: {MemoryMax: bytes, MemoryHigh: bytes}}, systemd's own names. High is a little
-    below Max, and only where there is swap to go to: without, it would throttle the unit for ever and never kill it.
+    cgroup_memory_limit_units: {unit: {MemoryMax: bytes, MemoryHigh: bytes}}, systemd's own names, in whole MiB. High
+    is a little below Max, and only where there is swap: without, it throttles a unit for ever, and the role refuses it.
     """
-    limits = {"MemoryMax": int(ceiling)}
-    if state.swap.total:
-        limits["MemoryHigh"] = int(ceiling * limit("limit_high"))
+    limits = {"MemoryMax": _whole_mib(ceiling)}
+    if swap:
+        limits["MemoryHigh"] = _whole_mib(ceiling * limit("limit_high"))
     return {"cgroup_memory_limit_units": {unit: limits}}
+
+
+def _whole_mib(amount: float) -> int:
+    return int(amount) // MIB * MIB if amount >= MIB else int(amount)
+
+
+def high_why(settings: dict[str, Any]) -> list[str]:
+    """Return how MemoryHigh follows from MemoryMax, or why there is none."""
+    (limits,) = settings["cgroup_memory_limit_units"].values()
+    if "MemoryHigh" not in limits:
+        return ["No MemoryHigh: no swap is known, and without swap it throttles a unit for ever."]
+    return [f"MemoryHigh {size(limits['MemoryHigh'])} = {percent(limit('limit_high'))} of MemoryMax."]
+
+
+def largest_use(group: Group) -> float:
+    """Return the most that a cgroup used or was allowed."""
+    return max(group.max or 0, group.peak or 0, (group.current or 0) + (group.swap or 0))
 
 
 def raised_limit(state: State, group: Group) -> float | None:
@@ -43,9 +60,28 @@ def raised_limit(state: State, group: Group) -> float | None:
     memory = state.memory
     if group.unit is None or group.max is None or memory.available is None or memory.usable is None:
         return None
-    wanted = max(group.max, (group.peak or 0), (group.current or 0) + (group.swap or 0)) * limit("limit_headroom")
+    wanted = largest_use(group) * limit("limit_headroom")
     room = memory.available - memory.usable * limit("available_low") + (group.current or 0)
     return wanted if wanted <= room else None
+
+
+def raised_why(state: State, group: Group, settings: dict[str, Any]) -> list[str]:
+    """Return how the raised limit follows from the unit's use and the host's room."""
+    memory, most = state.memory, largest_use(group)
+    reserve = memory.usable * limit("available_low")
+    room = memory.available - reserve + (group.current or 0)
+    (limits,) = settings["cgroup_memory_limit_units"].values()
+    return [
+        (
+            f"MemoryMax {size(limits['MemoryMax'])} = {limit('limit_headroom'):g} x {size(most)}, the most that "
+            f"{group.name} used or was allowed."
+        ),
+        (
+            f"The host has room for {size(room)}: {size(memory.available)} available - {size(reserve)} reserve + "
+            f"{size(group.current or 0)} that the unit holds."
+        ),
+        *high_why(settings),
+    ]
 
 
 def _is_throttled_for_ever(group: Group) -> bool:
@@ -189,27 +225,10 @@ def _limit_in_fault(state: State, shortage: Shortage) -> Finding | None:
     )
 
 
-def _limit_without_name(state: State, shortage: Shortage) -> Finding | None:
-    """A report that says it was a cgroup's limit, and has lost which one."""
-    if state.event.constraint not in (None, *OWN_LIMIT):
-        return None
-    victim = state.event.victim
-    killed = "" if victim is None else f" with {victim.name} (PID {victim.pid}) as the victim"
-    return finding(
-        "cgroup_limit",
-        level("likely"),
-        f"A cgroup met its own memory limit, and the kernel killed within it{killed}; the report has lost its name.",
-        [item("the kernel's word for it", state.event.constraint or "memory cgroup", "text", "OOM report")],
-        machine_only=True,
-    )
-
-
 def cgroup_limit(state: State, shortage: Shortage) -> Finding | None:
     """A unit or container met its own limit."""
     if state.event is not None and state.event.gfp == 0 and is_of_host(state.event):
         return _limit_in_fault(state, shortage)
-    if state.event is not None and state.event.scope == "cgroup" and not state.groups:
-        return _limit_without_name(state, shortage)
     weights = {group.path: _weight(group, state) for group in state.groups}
     met = _deepest([group for group in state.groups if weights[group.path][0]])
     if not met:
@@ -217,11 +236,14 @@ def cgroup_limit(state: State, shortage: Shortage) -> Finding | None:
     met.sort(key=lambda group: weights[group.path], reverse=True)
     group = met[0]
     raised = raised_limit(state, group)
+    settings = {} if raised is None else unit_limits(group.unit, raised, state.swap.total)
     advice = None
     if raised is not None:
         advice = f"The host has room for a limit of {size(raised)}, a quarter above the most that was used or allowed."
     elif group.unit is None:
         advice = "This limit was set outside systemd: raise it where the container or cgroup is defined."
+    elif state.memory.available is None:
+        advice = "Whether the host has room for a higher limit is not known: read its facts too."
     elif group.max is not None:
         advice = f"The host has no room for a limit a quarter above {size(group.max)}: lower what the unit needs."
     return finding(
@@ -229,7 +251,8 @@ def cgroup_limit(state: State, shortage: Shortage) -> Finding | None:
         weights[group.path][0],
         _cgroup_summary(group, len(met) - 1, state, shortage),
         [piece for each in met[:SHOWN] for piece in _group_evidence(each, state)] + list(shortage.evidence),
-        settings=unit_limits(state, group.unit, raised) if raised is not None else {},
+        settings=settings,
+        why=raised_why(state, group, settings) if settings else (),
         advice=advice,
         machine_only=group.unit is None,
     )
@@ -251,6 +274,24 @@ def accounting_settings(state: State) -> dict[str, Any]:
     return {"overcommit_limit_ratio": min(PERCENT, math.ceil(needed / usable * PERCENT))}
 
 
+def accounting_why(state: State, settings: dict[str, Any]) -> list[str]:
+    """Return how the variables of overcommit_limit follow from what is promised."""
+    over, swap = state.overcommit, state.swap.total or 0
+    head = limit("overcommit_headroom")
+    needed = max(0, over.committed * head - swap)
+    said = f"{head:g} x {size(over.committed)} promised - {size(swap)} swap = {size(needed)} of RAM"
+    if "overcommit_limit_state" in settings:
+        return [f"{said}, more than the {size(state.memory.usable or 0)} that there is: strict accounting cannot hold."]
+    if "overcommit_limit_kbytes" in settings:
+        return [f"overcommit_limit_kbytes {settings['overcommit_limit_kbytes']}: {said}, in KiB."]
+    return [
+        (
+            f"overcommit_limit_ratio {settings['overcommit_limit_ratio']:g} %: {said}, as a share of "
+            f"{size(state.memory.usable)} of RAM without huge pages, rounded up."
+        )
+    ]
+
+
 def _refusal(state: State) -> Finding | None:
     """A refusal in the log. Mode 2 refuses at its limit, other modes only what RAM and swap could never hold."""
     event, over = state.event, state.overcommit
@@ -270,12 +311,14 @@ def _refusal(state: State) -> Finding | None:
     if over.mode is not None:
         pieces.append(item("vm.overcommit_memory now", over.mode, "count", "/proc/sys/vm/overcommit_memory"))
     other = over.mode is not None and not strict
+    settings = accounting_settings(state) if strict and known else {}
     return finding(
         "overcommit_limit",
         level("possible") if other else level("strong"),
         f"{said}: more than may be promised{often}. Nothing was killed.",
         pieces,
-        settings=accounting_settings(state) if strict and known else {},
+        settings=settings,
+        why=accounting_why(state, settings) if settings else (),
         advice="This host does not account strictly now: only a request that RAM and swap can never hold is refused."
         if other
         else None,
@@ -292,6 +335,7 @@ def overcommit_limit(state: State, shortage: Shortage) -> Finding | None:
     if over.mode != STRICT or used is None or used < limit("overcommit_used"):
         return None
     source = "/proc/meminfo Committed_AS, CommitLimit; /proc/sys/vm/overcommit_memory"
+    settings = accounting_settings(state)
     free = "" if state.memory.available is None else f" although {size(state.memory.available)} is available"
     return finding(
         "overcommit_limit",
@@ -303,7 +347,8 @@ def overcommit_limit(state: State, shortage: Shortage) -> Finding | None:
             item("share of the limit", used, "share", source, "overcommit_used"),
             *shortage.evidence,
         ],
-        settings=accounting_settings(state),
+        settings=settings,
+        why=accounting_why(state, settings),
         advice=f"{percent(used)} of the limit is promised; mode 2 refuses the rest.",
         machine_only=state.container is not None,
     )

@@ -9,22 +9,22 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ansible_collections.linux_memory.oom.plugins.plugin_utils.causes.limits import unit_limits
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.causes.limits import high_why, unit_limits
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.evidence import finding, item
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.human import duration, size
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.shortage import Shortage, confidence, dominance, is_low
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import Group, State, Task
-from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import level, limit
-from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import MIB, PERCENT, percent, ratio, total
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import MIB, level, limit
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import PERCENT, percent, ratio, total
 
 Finding = dict[str, Any]
 
 # The article's value for memory that grows slowly (section 2); every kernel takes it, newer ones up to 200.
 SWAPPINESS = 100
-NIGHTLY = "*-*-* 03:00"  # systemd.time(7)
-HOUR = 3600  # seconds
-# Where swap_tuning puts the file that is proposed; what is there already is left alone.
 SWAP_FILE = "/swapfile-linux_memory_oom"
+# A quiet hour; the role spreads it over the hosts.
+NIGHTLY = "*-*-* 03:00:00"
+HOUR = 3600  # seconds
 
 
 def _whole(state: State) -> float | None:
@@ -74,13 +74,35 @@ def _bounding(state: State, unit: str | None, amount: float) -> tuple[dict[str, 
     ceiling = _ceiling(state, amount)
     if unit is None:
         return {}, "Its unit is not known: run it as a service of its own to bound it."
+    if unit.endswith(".scope"):
+        return {}, (
+            f"{unit} is made anew at each start and keeps no settings: bound the slice above it (user-.slice for "
+            "logins), set the limit where the container is started, or run the program as a service of its own."
+        )
     if ceiling is None:
         return {}, None
     said = (
         f"A limit of {size(ceiling)} for {unit} is memory less what all others hold and less a reserve of "
         f"{percent(limit('available_low'))}."
     )
-    return unit_limits(state, unit, ceiling), said
+    return unit_limits(unit, ceiling, state.swap.total), said
+
+
+def _bounding_why(state: State, amount: float, settings: dict[str, Any]) -> list[str]:
+    """Return how the limit for the owner of most memory follows from the host's size and what others hold."""
+    if not settings:
+        return []
+    memory = state.memory
+    (limits,) = settings["cgroup_memory_limit_units"].values()
+    others, reserve = memory.held - min(amount, memory.held), memory.usable * limit("available_low")
+    return [
+        (
+            f"MemoryMax {size(limits['MemoryMax'])} = {size(memory.usable)} of usable memory - {size(others)} that all "
+            f"others hold - {size(reserve)} reserve ({percent(limit('available_low'))}), in whole MiB; the unit held "
+            f"{size(amount)}."
+        ),
+        *high_why(settings),
+    ]
 
 
 def _most(
@@ -101,6 +123,7 @@ def _most(
         f"{said} {size(amount)}, {percent(share)} of memory and used swap, and {_lower(state.subject)} is short of it.",
         [*pieces, item("share of memory and used swap", share, "share", "computed", "owner_share"), *shortage.evidence],
         settings=settings,
+        why=_bounding_why(state, amount, settings),
         advice=advice,
         machine_only=not settings,
     )
@@ -185,55 +208,71 @@ def _growing(state: State) -> str:
     return f"; the largest program is {task.name}{_in_unit(task)} with {size(task.size)}"
 
 
-def _swap_file(amount: float) -> dict[str, Any]:
-    """Return the variable of swap_tuning for so many bytes of swap to add, in whole MiB."""
-    return {"swap_tuning_files": [{"path": SWAP_FILE, "size": f"{math.ceil(amount / MIB)}M"}]}
+def growth_settings(state: State) -> dict[str, Any]:
+    """Return the variables of swap_tuning for slow growth.
+
+    swap_tuning_swappiness: 100. swap_tuning_files: one file of the measured growth x swap_hours, at most the size of
+    RAM. swap_tuning_restarts: the service to restart each night, where it is known.
+    """
+    return {
+        "swap_tuning_swappiness": SWAPPINESS,
+        "swap_tuning_files": swap_files(growth_size(state)),
+        **_restarts(state),
+    }
 
 
-def _nightly(task: Task | None) -> dict[str, Any]:
-    """Return the variable of swap_tuning for a restart of a task's service in each night; {} where it is not known."""
-    if task is None or not task.unit or not task.unit.endswith(".service"):
-        return {}
-    return {"swap_tuning_restarts": [{"unit": task.unit, "calendar": NIGHTLY}]}
-
-
-def _growth_to_last(state: State) -> float:
-    """Return the bytes of swap that last for swap_hours at the measured growth, at most the size of RAM."""
+def growth_size(state: State) -> float:
+    """Return the bytes of swap to add for slow growth."""
     wanted = state.swap.growth * limit("swap_hours")
     return min(wanted, state.memory.total or wanted)
 
 
-def growth_settings(state: State) -> dict[str, Any]:
-    """Return the variables of swap_tuning for slow growth.
+def swap_files(amount: float) -> list[dict[str, str]]:
+    """Return the value of swap_tuning_files for so many bytes, in whole MiB."""
+    return [{"path": SWAP_FILE, "size": f"{max(1, math.ceil(amount / MIB))}M"}]
 
-    swap_tuning_swappiness: 100. swap_tuning_files: swap to add, the measured growth x swap_hours, at most the size of
-    RAM. swap_tuning_restarts: the service of the largest program, each night, where it is known.
+
+def _restarts(state: State) -> dict[str, Any]:
+    """Return swap_tuning_restarts for the service of the largest program; other units cannot be restarted."""
+    unit = state.tasks[0].unit if state.tasks else None
+    if unit is None or not unit.endswith(".service"):
+        return {}
+    return {"swap_tuning_restarts": [{"unit": unit, "calendar": NIGHTLY}]}
+
+
+def restart_in_time(task: Task, seconds: float | None, sizes: list[float]) -> tuple[dict[str, Any], list[str]] | None:
+    """Return the variable of swap_tuning that restarts a service before it is large, and the arithmetic in words.
+
+    After restart_share of the time in which it would grow from nothing to its size in the newest report, and none
+    where that is shorter than restart_shortest. None where the reports do not tell how fast it grows.
     """
-    return {
-        "swap_tuning_swappiness": SWAPPINESS,
-        **_swap_file(_growth_to_last(state)),
-        **_nightly(state.tasks[0] if state.tasks else None),
-    }
-
-
-def _before_it_is_large(task: Task, seconds: float | None, sizes: list[float]) -> tuple[dict[str, Any], str | None]:
-    """Return the variable of swap_tuning that restarts a service in time, and the arithmetic in words.
-
-    restart_share of the time in which it would grow from nothing to its size in the newest report.
-    """
-    if not seconds or not _nightly(task):
-        return _nightly(task), None
+    if not seconds or not (task.unit or "").endswith(".service"):
+        return None
     rate = (sizes[-1] - sizes[0]) / seconds
     whole = sizes[-1] / rate
     chosen = int(whole * limit("restart_share"))
     if chosen < limit("restart_shortest"):
-        return {}, "It grows too fast for restarts to help: bound it with MemoryMax."
-    said = (
-        f"It grew by {size(rate * HOUR)} an hour, so that it has {size(sizes[-1])} after {duration(whole)}; "
-        f"a restart after {percent(limit('restart_share'))} of that, {duration(chosen)}, comes in time."
+        return {}, [f"No restarts: at {size(rate * HOUR)} an hour it grows too fast for them; bound it with MemoryMax."]
+    why = (
+        f"swap_tuning_restarts {task.unit}: it grew by {size(rate * HOUR)} an hour, so that it has {size(sizes[-1])} "
+        f"after {duration(whole)}; a restart after {percent(limit('restart_share'))} of that comes in time."
     )
     restart = {"unit": task.unit, "runtime_max": f"{chosen}s", "restart": "always"}
-    return {"swap_tuning_restarts": [restart]}, said
+    return {"swap_tuning_restarts": [restart]}, [why]
+
+
+def growth_why(state: State, settings: dict[str, Any]) -> list[str]:
+    """Return how each variable of swap_tuning follows from what was measured."""
+    said = [f"swap_tuning_swappiness {SWAPPINESS}: pages that a leak never touches again go to swap, not the cache."]
+    if "swap_tuning_files" in settings:
+        hours, growth = limit("swap_hours"), state.swap.growth
+        said.append(
+            f"swap_tuning_files {settings['swap_tuning_files'][0]['size']}: {size(growth)}/s x {duration(hours)} = "
+            f"{size(growth * hours)}, at most the size of RAM. Name the files of an earlier run too, or they go."
+        )
+    if "swap_tuning_restarts" in settings:
+        said.append(f"swap_tuning_restarts: each night, because swap is sized for {duration(limit('swap_hours'))}.")
+    return said
 
 
 def _growth_in_reports(state: State, shortage: Shortage) -> Finding | None:
@@ -248,8 +287,10 @@ def _growth_in_reports(state: State, shortage: Shortage) -> Finding | None:
     task = state.tasks[0]
     seconds = None if growth[0][0] is None or growth[-1][0] is None else growth[-1][0] - growth[0][0]
     name = f"{task.name} (PID {task.pid})"
-    restarts, why = _before_it_is_large(task, seconds, sizes)
-    settings: dict[str, Any] = {"swap_tuning_swappiness": SWAPPINESS, **restarts}
+    settings: dict[str, Any] = {"swap_tuning_swappiness": SWAPPINESS}
+    measured = restart_in_time(task, seconds, sizes)
+    why = growth_why(state, settings | (_restarts(state) if measured is None else {}))
+    restarts, more = measured or (_restarts(state), [])
     over = f" in {duration(seconds)}" if seconds else ""
     pieces = [
         item(f"memory of {name} in the first of the reports", sizes[0], "bytes", "OOM reports, task tables"),
@@ -262,8 +303,8 @@ def _growth_in_reports(state: State, shortage: Shortage) -> Finding | None:
         level("certain") if _owns_most(state, task.size) else level("likely"),
         f"{name}{_in_unit(task)} grew from {size(sizes[0])} to {size(sizes[-1])} over {len(growth)} reports{over}.",
         [*pieces, *shortage.evidence],
-        settings=settings,
-        advice=why,
+        settings=settings | restarts,
+        why=[*why, *more],
         machine_only=state.container is not None,
     )
 
@@ -291,8 +332,9 @@ def anonymous_growth(state: State, shortage: Shortage) -> Finding | None:
             *shortage.evidence,
         ],
         settings=settings,
+        why=growth_why(state, settings),
         advice=(
-            f"{size(_growth_to_last(state))} more swap lasts {duration(limit('swap_hours'))} at this growth, or "
+            f"{size(growth_size(state))} more swap lasts {duration(limit('swap_hours'))} at this growth, or "
             "is all that is sensible. The growth was measured over seconds: look again before you act."
         ),
         machine_only=state.container is not None,
@@ -368,11 +410,12 @@ def undersized_memory(state: State, shortage: Shortage) -> Finding | None:
         sure = confidence(dominance(state, _programs(state) or 0), low, high)
         said = f"{state.subject} is short of memory and no single program is the reason"
     demand = total(memory.held, swap.used)
-    amount = "" if demand is None else f"; they hold {size(demand)} of {size(memory.usable)} of memory, swap included"
+    there_is = total(memory.usable, swap.total)
+    amount = "" if demand is None else f"; they hold {size(demand)} of {size(there_is)} of memory and swap together"
     pieces = _undersized_evidence(state, shortage)
     if demand is not None:
         source = state.where("MemTotal - MemAvailable + used swap", "RAM less what was available, and used swap")
-        pieces.append(item("memory and swap in use", demand, "bytes", source, memory.usable))
+        pieces.append(item("memory and swap in use", demand, "bytes", source, there_is))
     return finding("undersized_memory", sure, said + amount + ".", pieces)
 
 
@@ -381,10 +424,18 @@ def swap_exhausted(state: State, shortage: Shortage) -> Finding | None:
     swap, memory = state.swap, state.memory
     if swap.used_share is None or swap.used_share < limit("swap_full") or not shortage.suffers:
         return None
-    settings = {}
+    settings, why = {}, []
     if memory.total:
         # As much again, at most RAM: more would only make the thrashing longer (swap buys time, it adds no memory).
-        settings = _swap_file(min(swap.total, memory.total))
+        amount = min(swap.total, memory.total)
+        settings = {"swap_tuning_files": swap_files(amount)}
+        more = settings["swap_tuning_files"][0]["size"]
+        why = [
+            (
+                f"swap_tuning_files {more}: as much again as the {size(swap.total)} that is full, "
+                f"at most the {size(memory.total)} of RAM. Name the files of an earlier run too, or they go."
+            )
+        ]
     low = is_low(memory.available, memory.usable)
     source = state.where("/proc/meminfo SwapTotal, SwapFree", "Total swap, Free swap")
     left = f" and {size(memory.available)} of memory is available" if low else " and programs wait for memory"
@@ -400,5 +451,6 @@ def swap_exhausted(state: State, shortage: Shortage) -> Finding | None:
             *shortage.evidence,
         ],
         settings=settings,
+        why=why,
         machine_only=state.container is not None,
     )

@@ -46,6 +46,26 @@ def _arithmetic(state: State, settings: dict[str, Any]) -> str | None:
     )
 
 
+def throttle_why(state: State, settings: dict[str, Any]) -> list[str]:
+    """Return how each variable of dirty_throttle follows from what was measured."""
+    if not settings:
+        return []
+    rate, seconds = state.writeback.write_rate, limit("dirty_seconds")
+    bounds = [f"at least {size(limit('dirty_bytes_floor'))}"]
+    if state.writeback.limit:
+        bounds.insert(0, f"at most the {size(state.writeback.limit)} in force")
+    return [
+        (
+            f"dirty_throttle_bytes {size(settings['dirty_throttle_bytes'])}: {size(rate)}/s measured on "
+            f"{state.writeback.slowest} x {seconds:.0f} s = {size(rate * seconds)}; {', '.join(bounds)}."
+        ),
+        (
+            f"dirty_throttle_background_bytes {size(settings['dirty_throttle_background_bytes'])} = "
+            f"{percent(limit('dirty_background'))} of it."
+        ),
+    ]
+
+
 def _flushing_stopped(state: State) -> str | None:
     memory = state.memory
     if memory.writeback is None or (ratio(memory.writeback, memory.undrained) or 0) >= limit("flushing_stopped"):
@@ -91,6 +111,7 @@ def _host_dirty(state: State, shortage: Shortage) -> Finding | None:
     amount = f"{size(memory.undrained)} ({percent(share)} of memory)"
     common = {
         "settings": settings,
+        "why": throttle_why(state, settings),
         "advice": " ".join(filter(None, (_flushing_stopped(state), _arithmetic(state, settings)))),
         "machine_only": state.container is not None,
     }
@@ -139,6 +160,7 @@ def _group_dirty(state: State) -> Finding | None:
             item("times it met its limit", group.ooms or group.kills or 0, "count", f"{events} of {group.path}"),
         ],
         settings=settings,
+        why=throttle_why(state, settings),
         advice=reason + (_arithmetic(state, settings) or ""),
         machine_only=state.container is not None,
     )
