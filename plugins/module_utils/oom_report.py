@@ -467,11 +467,29 @@ class Assembler:
             return self._reaper(text)
         match = fields.GROUP.match(text)
         if match:
-            builder = self._last_of(lambda one: bool(one.victims)) or self._pick(line, KILL)
+            builder = self._group_owner(match.group(1)) or self._pick(line, KILL)
             builder.group = match.group(1)
             builder.last = self.number
             return True
         return self._panic(line, text)
+
+    def _group_owner(self, group):
+        """Return the report whose victim was in this cgroup or below, as far as reports tell; None without a victim."""
+        killed = [one for one in self._open if one.victims]
+        for one in reversed(killed):
+            context = one.context or {}
+            named = (
+                context.get("task_memcg"),
+                context.get("oom_memcg"),
+                one.memcg.get("task"),
+                one.memcg.get("limit_of"),
+            )
+            if any(path and (path + "/").startswith(group.rstrip("/") + "/") for path in named):
+                return one
+        if killed and len(self._open) > 1:
+            # Nothing tells which of them it is.
+            killed[-1].mixed = True
+        return killed[-1] if killed else None
 
     def _header(self, line, match):
         builder = self._new_header(line, "oom")
