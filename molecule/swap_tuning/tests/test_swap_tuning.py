@@ -86,7 +86,7 @@ def test_the_watch_ran_and_left_its_state_for_root_only(host):
 
 def test_the_watch_alarms_once_and_runs_its_command(host):
     """The program that is installed, with a limit that is crossed at once: 0 MiB/s are read back at any time."""
-    host.check_output("rm -f /run/alarmed")
+    host.check_output("rm -f /run/alarmed /run/try.json")
     program = f"/usr/local/lib/linux_memory_oom/{BASE}-watch.py"
     settings = {
         "used_percent": None, "swap_in_mib": 0, "for_seconds": 0, "clear_percent": 80, "state": "/run/try.json",
