@@ -130,7 +130,7 @@ def throttled(guest):
     assert (values["vm.dirty_bytes"], values["vm.dirty_ratio"]) == ("100000000", "0")
     assert (values["vm.dirty_background_bytes"], values["vm.dirty_background_ratio"]) == ("25000000", "0")
     assert values["vm.dirty_expire_centisecs"] == "750"
-    limits = guest.said("cat /sys/fs/cgroup/system.slice/backup.service/io.max").splitlines()
+    limits = guest.said("cat /sys/fs/cgroup/system.slice/backup.service/io.max 2>/dev/null || true").splitlines()
     numbers = guest.said("for d in 0 1; do lsblk -dno MAJ:MIN /dev/disk/by-id/virtio-lab$d; done").split()
     assert sorted(line.split()[0] for line in limits) == sorted(numbers)
     assert all("wbps=4000000" in line for line in limits)
@@ -207,5 +207,5 @@ def test_undo_leaves_nothing(guest):
     assert guest.role(dirty_throttle_state="absent") == 3
     assert (guest.values(), guest.ours()) == (guest.first, [])
     assert guest.said("cat /sys/class/bdi/$(lsblk -dno MAJ:MIN /dev/lab/data | tr -d ' ')/max_ratio").strip() == "100"
-    assert "wbps=4000000" not in guest.said("cat /sys/fs/cgroup/system.slice/backup.service/io.max")
+    assert "wbps=4000000" not in guest.said("cat /sys/fs/cgroup/system.slice/backup.service/io.max 2>/dev/null || true")
     assert guest.role(dirty_throttle_state="absent") == 0
