@@ -11,6 +11,9 @@ INVENTORY ?=
 LOG ?=
 ARGS ?=
 
+# The kernel lab takes minutes for each of these; test-matrix runs all of tests/kernel.
+ON_EACH_CHANGE := tests/kernel/test_facts_on_a_kernel.py tests/kernel/test_sysctl_on_a_kernel.py
+
 RUN := build/venv
 BIN := .venv/bin
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build/collections
@@ -45,8 +48,8 @@ unit: venv ## Unit tests, the page in a browser included
 scenarios: venv packages ## Molecule scenarios in systemd containers
 	$(BIN)/python tests/tools/scenarios.py
 
-kernel: venv packages ## A machine with a kernel of its own, read and diagnosed over SSH (IMAGE=bookworm)
-	LINUX_MEMORY_OOM_IMAGE=$(or $(IMAGE),bookworm) $(BIN)/pytest tests/kernel
+kernel: venv packages ## Machines with kernels of their own, diagnosed and changed over SSH (IMAGE=bookworm)
+	LINUX_MEMORY_OOM_IMAGE=$(or $(IMAGE),bookworm) $(BIN)/pytest $(or $(TESTS),$(ON_EACH_CHANGE))
 
 bench: venv ## Measure (never part of the tests): BENCH=memory_facts
 	$(BIN)/python tests/benchmarks/bench_$(or $(BENCH),memory_facts).py
