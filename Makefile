@@ -12,7 +12,9 @@ LOG ?=
 ARGS ?=
 
 # The kernel lab takes minutes for each of these; test-matrix runs all of tests/kernel.
-ON_EACH_CHANGE := tests/kernel/test_facts_on_a_kernel.py tests/kernel/test_sysctl_on_a_kernel.py
+ON_EACH_CHANGE := tests/kernel/test_facts_on_a_kernel.py
+# So do the scenarios: test-matrix runs all of molecule/.
+SCENARIOS ?= facts cgroup_memory_limit
 
 RUN := build/venv
 BIN := .venv/bin
@@ -46,7 +48,7 @@ unit: venv ## Unit tests, the page in a browser included
 	$(BIN)/pytest tests/unit tests/browser
 
 scenarios: venv packages ## Molecule scenarios in systemd containers
-	$(BIN)/python tests/tools/scenarios.py
+	$(BIN)/python tests/tools/scenarios.py $(SCENARIOS)
 
 kernel: venv packages ## Machines with kernels of their own, diagnosed and changed over SSH (IMAGE=bookworm)
 	LINUX_MEMORY_OOM_IMAGE=$(or $(IMAGE),bookworm) $(BIN)/pytest $(or $(TESTS),$(ON_EACH_CHANGE))

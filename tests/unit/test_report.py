@@ -239,7 +239,6 @@ def test_the_terminal_says_verdict_evidence_and_what_to_do():
         "    role: linux_memory.oom.dirty_throttle with",
         "        dirty_throttle_bytes: 268435456",
         "        dirty_throttle_background_bytes: 67108864",
-        "    (This version does not carry the role yet; the values say what to set by hand.)",
         "",
         "1 host: 1 needs attention",
         "Report: /srv/reports/index.html",
@@ -396,5 +395,5 @@ def test_a_role_that_is_not_there_yet_is_said_to_be_so(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "ROLES", tmp_path)
     (tmp_path / "swap_tuning").mkdir()
     assert report.role_note("linux_memory.oom.swap_tuning") == ""
-    assert "does not carry the role yet" in report.role_note("linux_memory.oom.dirty_throttle")
+    assert "does not carry the role yet" in report.role_note("linux_memory.oom.memory_sizing")
     assert report.role_note("other.collection.role") == ""
