@@ -193,8 +193,10 @@ class Change:
             )
 
     def _identity(self, name):
-        number = blocks(self.tree).number(name)
-        return identity(properties(self.tree.text("/run/udev/data/b%s" % number, "")), name)
+        """Return what finds the device: as the rule of an earlier run has it, while that still fits, else the best."""
+        known = properties(self.tree.text("/run/udev/data/b%s" % blocks(self.tree).number(name), ""))
+        fitting = [(key, _SPECIAL.sub("?", known[key])) for key in _NAMES if known.get(key)] + [("KERNEL", name)]
+        return next((who for who in self.old if who in fitting), identity(known, name))
 
     def _all_here(self):
         names = self.tree.names("/sys/block") if self.old or self.remembered else []

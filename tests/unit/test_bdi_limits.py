@@ -136,6 +136,19 @@ def test_a_device_that_udev_knows_nothing_of_is_found_by_its_name(host):
     assert 'KERNEL=="sdc", ATTR{bdi/max_ratio}="10"' in host.state()[str(host.root / RULES.lstrip("/"))]
 
 
+def test_a_rule_is_kept_when_udev_learns_more_of_the_device(host):
+    host.change({"/dev/sdc": {"max_ratio": 10}})
+    first = host.state()
+    host.put("/run/udev/data/b8:32", "E:ID_SERIAL=Late_1\n")
+    after = host.state()
+    assert not host.change({"/dev/sdc": {"max_ratio": 10}}).changed
+    assert host.state() == after
+    assert host.change().changed
+    assert str(host.root / RULES.lstrip("/")) in first
+    assert str(host.root / RULES.lstrip("/")) not in host.state()
+    assert host.get("8:32", "max_ratio") == "100"
+
+
 @pytest.mark.parametrize(
     ("devices", "words"),
     [
