@@ -14,7 +14,7 @@ ARGS ?=
 # The kernel lab takes minutes for each of these; test-matrix runs all of tests/kernel.
 ON_EACH_CHANGE := tests/kernel/test_facts_on_a_kernel.py
 # So do the scenarios: test-matrix runs all of molecule/.
-SCENARIOS ?= facts cgroup_memory_limit
+SCENARIOS ?= facts cgroup_memory_limit dirty_throttle
 
 RUN := build/venv
 BIN := .venv/bin
