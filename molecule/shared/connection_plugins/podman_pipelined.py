@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""containers.podman's connection with pipelining: a module goes in by standard input, one `podman exec` instead of four."""
+"""containers.podman's connection with pipelining: a module goes in by standard input, one command instead of four."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ options:
       - name: ansible_podman_executable
 """
 
-from ansible_collections.containers.podman.plugins.connection.podman import Connection as Podman
+from ansible_collections.containers.podman.plugins.connection.podman import Connection as Podman  # noqa: E402
 
 
 class Connection(Podman):
@@ -45,7 +45,7 @@ class Connection(Podman):
     has_pipelining = True
 
     def _connect(self):
-        """Do nothing: the container's file system is not needed, since few tasks copy files, and `podman cp` does that."""
+        """Do nothing: few tasks copy files, and `podman cp` does that, so the file system need not be mounted."""
         self._connected = True
 
     def _podman(self, cmd, cmd_args=None, in_data=None, use_container_id=True):
