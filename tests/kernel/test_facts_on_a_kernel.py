@@ -11,7 +11,6 @@ service that met its limit are real, the host is reached by SSH, and the answer 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -24,7 +23,7 @@ import machines  # noqa: E402 - the lab is no package of the collection
 import play  # noqa: E402
 from rootfs import LabError  # noqa: E402
 
-IMAGE = os.environ.get("LINUX_MEMORY_OOM_IMAGE", "bookworm")
+IMAGE = machines.tested()
 MIB = 1024**2
 SPARE_DISKS = (machines.Disk(256 * MIB), *[machines.Disk(96 * MIB)] * 5)
 

@@ -5,12 +5,11 @@
 """The role panic_on_oom_kdump on a machine with a kernel of its own: out of memory, panic, crash kernel, dump, restart.
 
 One machine, one story in the order of the tests: what the role refuses, what it sets, the restart with the command line
-that the guest's own GRUB has, the crash, the dump, and the way back. The crash image of LINUX_MEMORY_OOM_IMAGE is used.
+that the guest's own GRUB has, the crash, the dump, and the way back.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -22,7 +21,7 @@ sys.path.insert(0, str(LAB))
 import machines  # noqa: E402 - the lab is no package of the collection
 import play  # noqa: E402
 
-IMAGE = os.environ.get("LINUX_MEMORY_OOM_IMAGE", "bookworm") + machines.KDUMP
+IMAGE = machines.tested()
 MIB = 1024**2
 ROLE = "panic_on_oom_kdump"
 WISHES = {

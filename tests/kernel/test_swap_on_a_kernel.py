@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
 import sys
 import tarfile
@@ -27,7 +26,7 @@ sys.path.insert(0, str(LAB))
 import machines  # noqa: E402 - the lab is no package of the collection
 import play  # noqa: E402
 
-IMAGE = os.environ.get("LINUX_MEMORY_OOM_IMAGE", "bookworm")
+IMAGE = machines.tested()
 MIB = 1024**2
 PLUGINS = "ansible_collections/linux_memory/oom/plugins"
 FILE = "/swapfile"

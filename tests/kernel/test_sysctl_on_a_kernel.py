@@ -10,7 +10,6 @@ The tests are one story and run in their order. The disks below /srv are two, be
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from pathlib import Path
@@ -22,7 +21,7 @@ sys.path.insert(0, str(ROOT / "tests" / "lab"))
 import machines  # noqa: E402 - the lab is no package of the collection
 import play  # noqa: E402
 
-IMAGE = os.environ.get("LINUX_MEMORY_OOM_IMAGE", "bookworm")
+IMAGE = machines.tested()
 MIB = 1024**2
 DISKS = (machines.Disk(160 * MIB), machines.Disk(160 * MIB))
 WATCHED = (

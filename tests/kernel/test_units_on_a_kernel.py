@@ -10,7 +10,6 @@ The tests build on each other, in their order: limit, kill, restart in bounds, r
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -22,7 +21,7 @@ sys.path.insert(0, str(ROOT / "tests" / "lab"))
 import machines  # noqa: E402 - the lab is no package of the collection
 import play  # noqa: E402
 
-IMAGE = os.environ.get("LINUX_MEMORY_OOM_IMAGE", "bookworm")
+IMAGE = machines.tested()
 MIB = 1024**2
 
 HOLD = "import time; held = [bytearray(1 << 20) for _ in range({})]; time.sleep(3600)"
