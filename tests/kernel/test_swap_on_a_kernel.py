@@ -115,7 +115,7 @@ class Guest:
 
 
 def swaps_of(text: str) -> dict[str, tuple[int, int]]:
-    """Return what the lines of /proc/swaps say, wherever in a text they are: {path: (size with its header, priority)}."""
+    """Return what the lines of /proc/swaps say, wherever they are: {path: (size with its header, priority)}."""
     line = re.compile(r"^(/\S+)\s+(?:file|partition)\s+([0-9]+)\s+[0-9]+\s+(-?[0-9]+)$", re.MULTILINE)
     return {path: (int(size) * 1024 + 4096, int(priority)) for path, size, priority in line.findall(text)}
 
