@@ -69,11 +69,11 @@ def test_every_kernel_of_the_rhel_family_gets_one_value_and_its_own_back(tmp_pat
     before = {kernel: sorted(arguments.split()) for kernel, arguments in host.entries.items()}
     host.apply()
     assert [arguments.count("crashkernel=") for arguments in host.entries.values()] == [1, 1]
-    host.entries["/boot/vmlinuz-new"] = "ro crashkernel=256M"
+    host.entries = {**host.entries, "/boot/vmlinuz-new": "ro crashkernel=256M"}
     host.apply(state="absent")
-    first = host.entries.pop("/boot/vmlinuz-new")
-    assert "crashkernel=1G-4G:192M,4G-64G:256M,64G-:512M" in first
-    assert {kernel: sorted(arguments.split()) for kernel, arguments in host.entries.items()} == before
+    after = {kernel: sorted(arguments.split()) for kernel, arguments in host.entries.items()}
+    assert "crashkernel=1G-4G:192M,4G-64G:256M,64G-:512M" in after.pop("/boot/vmlinuz-new")
+    assert after == before
 
 
 def test_other_targets_are_put_aside_in_kdump_conf(tmp_path):
