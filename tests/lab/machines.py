@@ -200,6 +200,12 @@ def has_kvm() -> bool:
     return os.access("/dev/kvm", os.R_OK | os.W_OK) and ("vmx" in flags or "svm" in flags)
 
 
+def usual_processors() -> int:
+    """Return how many processors a machine gets. Under emulation one: a second can lose its timer when this machine is
+    busy, and the guest then stands still at boot; its clock is slow as well, since two emulated TSCs are not in step."""
+    return 2 if has_kvm() else 1
+
+
 def free_port() -> int:
     """Return a TCP port on loopback that nothing listens on."""
     with socket.socket() as probe:
@@ -214,7 +220,7 @@ class Machine:
     image: Image
     place: Path
     memory: int = 1024**3
-    processors: int = 2
+    processors: int = field(default_factory=lambda: usual_processors())
     append: str = ""
     disks: tuple[Disk, ...] = ()
     qemu_options: tuple[str, ...] = ()
