@@ -108,7 +108,7 @@ def environment(folder: Path) -> dict[str, str]:
     """Return an environment that knows this checkout alone, and no setting of the user's."""
     settings = folder / "ansible.cfg"
     settings.touch()
-    paths = [ROOT / "build" / "collections", collections(("containers/podman", "ansible/posix"))]
+    paths = [ROOT / "build" / "collections", collections()]
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
         "ANSIBLE_COLLECTIONS_PATH": os.pathsep.join(map(str, paths)),

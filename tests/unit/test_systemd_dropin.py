@@ -232,6 +232,14 @@ def test_killed_at_each_call_it_leaves_old_or_new_and_the_next_run_repairs(befor
     for place, call in killed_at_each_call(work, arrange, tmp_path):
         for name, text in drop_ins(place).items():
             assert text in (old.get(name), new.get(name)), call
+        # Whoever gives up after that gets everything back, too.
+        undone = tmp_path / "undone"
+        shutil.copytree(place, undone)
+        other = systemd_host.Systemd(start / "system")
+        other.folder = str(undone / "system")
+        assert not systemd_host.run(other, state="absent").get("failed"), call
+        assert (drop_ins(undone), other.read) == ({}, {}), call
+        shutil.rmtree(undone)
         # systemd still has what it read before the run that was killed.
         still = systemd_host.Systemd(start / "system")
         still.folder = str(place / "system")
