@@ -51,7 +51,7 @@ scenarios: venv packages ## Molecule scenarios in systemd containers
 kernel: venv packages ## Machines with kernels of their own, diagnosed and changed over SSH (IMAGE=bookworm)
 	LINUX_MEMORY_OOM_IMAGE=$(or $(IMAGE),bookworm) $(BIN)/pytest $(SIDE_BY_SIDE) $(or $(TESTS),tests/kernel)
 
-bench: venv ## Measure (never part of the tests): BENCH=memory_facts
+bench: venv ## Measure (never part of the tests): BENCH=memory_facts, oom_report or roles
 	$(BIN)/python tests/benchmarks/bench_$(or $(BENCH),memory_facts).py
 
 docs: venv ## Write the generated documentation anew

@@ -62,14 +62,26 @@ def rule(who, values):
 
 
 def parse_rules(text):
-    """Return what rules of ours set: {(property, value): {attribute: value}}."""
+    """Return what rules of ours set: {(property, value): {attribute: value}}; of several rules the last counts."""
     found = OrderedDict()
-    for line in (text or "").split("\n"):
-        if line.startswith("ACTION"):
-            who = [match for match in _RULE.finditer(line) if match.group(1) != "DEVTYPE"]
-            if who:
-                found[(who[-1].group(1) or "KERNEL", who[-1].group(2))] = dict(_ASSIGNED.findall(line))
+    for who, attribute, value in _assignments(text):
+        found.setdefault(who, {})[attribute] = value
     return found
+
+
+def _assignments(text):
+    """Return [((property, value), attribute, value)] of rules of ours, in their order."""
+    found = []
+    for line in _rule_lines(text):
+        who = [match for match in _RULE.finditer(line) if match.group(1) != "DEVTYPE"]
+        if who:
+            name = (who[-1].group(1) or "KERNEL", who[-1].group(2))
+            found.extend((name, attribute, value) for attribute, value in _ASSIGNED.findall(line))
+    return found
+
+
+def _rule_lines(text):
+    return [line for line in (text or "").split("\n") if line.startswith("ACTION")]
 
 
 def check(devices):
@@ -140,7 +152,8 @@ class Change:
                 for attribute in ATTRIBUTES:
                     if attribute in self.old.get(who, ()) or attribute in (self.remembered.get(who) or ()):
                         self._give_up(who, self.here[who], [], attribute)
-        self.text = self._render(before) if self.wanted else None
+        self.before = before
+        self.text = self._render(self._rules(), before) if self.wanted else None
         if self.text != self.old_text:
             self._refuse_unwritable()
         self._name_other_rules()
@@ -229,16 +242,30 @@ class Change:
 
     def _give_up(self, who, name, paths, attribute):
         now, was = self._now(name, attribute), (self.remembered.get(who) or {}).get(attribute)
-        ours = self.old.get(who, {}).get(attribute)
-        if was is None or now not in (ours, was):
+        ours = [value for whose, what, value in _assignments(self.old_text) if (whose, what) == (who, attribute)]
+        if was is None or now not in ours + [was]:
             self.warnings.append("%s of %s has been changed by somebody else since, so it is left." % (attribute, name))
             self._aim(name, paths, attribute, (now, now, None), "left")
         else:
             self._aim(name, paths, attribute, (now, was, None), "restored")
 
-    def _render(self, before):
-        lines = [rule(who, wish) for who, (_name, _paths, wish) in self.wanted.items()]
-        return owned_file.render(sorted(lines), [("%s=%s" % who, before[who]) for who in sorted(before)])
+    def _rules(self):
+        return sorted(rule(who, wish) for who, (_name, _paths, wish) in self.wanted.items())
+
+    @staticmethod
+    def _render(lines, before):
+        return owned_file.render(lines, [("%s=%s" % who, before[who]) for who in sorted(before)])
+
+    def _meanwhile(self):
+        """Return the file for as long as values change: what was set and what will be, and all that is remembered.
+
+        A run that is stopped there leaves a host of which each value is known to be ours, and what it was before.
+        """
+        before = {who: dict(values or {}) for who, values in self.remembered.items()}
+        for who, values in self.before.items():
+            before[who] = dict(values, **before.get(who, {}))
+        old = _rule_lines(self.old_text)
+        return self._render(old + [line for line in self._rules() if line not in old], before)
 
     def _refuse_unwritable(self):
         folder = os.path.join(self.root, FOLDER.lstrip("/"))
@@ -292,8 +319,9 @@ class Change:
         real = os.path.join(self.root, self.path.lstrip("/"))
         done = []
         try:
+            meanwhile = bool(self.old_text and self.writes)
             if self.text is not None and self.text != self.old_text:
-                owned_file.write(real, self.text, self.move)
+                owned_file.write(real, self._meanwhile() if meanwhile else self.text, self.move)
             for name, attribute, value in self.writes:
                 self._write(name, attribute, value)
                 done.append((name, attribute))
@@ -304,6 +332,8 @@ class Change:
                     )
             if self.text is None:
                 owned_file.remove(real)
+            elif meanwhile and self.text != self.old_text:
+                owned_file.write(real, self.text, self.move)
         except (Refused, EnvironmentError) as error:
             for name, attribute in done:
                 _as_far_as_it_goes(self._write, name, attribute, self.items[name][attribute]["before"])

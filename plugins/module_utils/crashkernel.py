@@ -22,11 +22,21 @@ _RANGE = re.compile(r"^%s-(?:%s)?:%s$" % (_SIZE, _SIZE, _SIZE), re.IGNORECASE | 
 # What kdumpctl adds for all that the crash kernel allocates at run time (kdump-utils, kdumpctl: do_estimate).
 RUNTIME = 16 * MIB
 
-# kdump-utils, kdump-lib.sh: kdump_get_arch_recommend_crashkernel; for hosts whose own tools name no ranges.
+# For hosts whose own tools name no ranges yet, since they are still to be installed. kdump-utils, kdump-lib.sh:
+# kdump_get_arch_recommend_crashkernel; "Configure kdump memory reservation" of RHEL 10's documentation, by which it no
+# longer supports the ranges of RHEL 9.
 RHEL_RANGES = {
     "x86_64": "2G-64G:256M,64G-:512M",
     "s390x": "2G-64G:256M,64G-:512M",
     "aarch64": "2G-4G:256M,4G-64G:320M,64G-:576M",
+    "ppc64le": "2G-4G:384M,4G-16G:512M,16G-64G:1G,64G-128G:2G,128G-:4G",
+}
+# kexec-tools 2.0.23 to 2.0.29, the same function; "Supported kdump configurations and targets" of RHEL 9's
+# documentation. A host of 1 to 2 GiB gets something there, and nothing by the ranges above.
+RHEL9_RANGES = {
+    "x86_64": "1G-4G:192M,4G-64G:256M,64G-:512M",
+    "s390x": "1G-4G:192M,4G-64G:256M,64G-:512M",
+    "aarch64": "1G-4G:256M,4G-64G:320M,64G-:576M",
     "ppc64le": "2G-4G:384M,4G-16G:512M,16G-64G:1G,64G-128G:2G,128G-:4G",
 }
 # RHEL 8's kernel knows crashkernel=auto, which reserves as these ranges do (its documentation, "Managing, monitoring

@@ -453,6 +453,8 @@ class Change:
         if directory is None and found_unit is None and found_script is None:
             return
         before = self._limits(found_unit) if enabled and found_script == _or(script, found_script) else None
+        if unit is None and before is None:
+            before = "left over"  # a run was stopped between the unit's link and its file
         self.item("retention", before, self._limits(unit), lambda: self._set_retention(unit, script))
 
     @staticmethod

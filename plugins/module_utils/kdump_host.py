@@ -233,7 +233,10 @@ class Rhel(Host):
         return [(True, "/boot/initramfs-%skdump.img" % release), (False, "/boot/initramfs-%s.img" % release)]
 
     def resets(self):
-        """Return whether this host's kdumpctl knows a default and sets it (RHEL 9, Fedora 36): RHEL 8's does not."""
+        """Return whether this host's kdumpctl knows a default and sets it (RHEL 9, Fedora 36): RHEL 8's does not.
+
+        Its check_config refuses auto_reset_crashkernel as an invalid option, and kdump does not start.
+        """
         return self.fedora or self.major >= 9
 
     def default_value(self, _memory, _need):
@@ -244,7 +247,8 @@ class Rhel(Host):
         value = (said or "").strip()
         if value and crashkernel.problem(value) is None:
             return value
-        return crashkernel.RHEL_RANGES.get(os.uname()[4], crashkernel.RHEL_RANGES["x86_64"])
+        ranges = crashkernel.RHEL9_RANGES if self.major == 9 and not self.fedora else crashkernel.RHEL_RANGES
+        return ranges.get(os.uname()[4], ranges["x86_64"])
 
     def estimate(self):
         """Return the bytes that kdumpctl recommends, or None where it does not say."""

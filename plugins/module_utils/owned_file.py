@@ -73,11 +73,8 @@ def write(path, text, move, mode=0o644):
     if not os.path.isdir(folder):
         os.makedirs(folder, 0o755)
     new = not os.path.exists(path)
-    prefix = ".linux_memory.oom.%s." % os.path.basename(path)
-    for name in os.listdir(folder):
-        if name.startswith(prefix):
-            os.unlink(os.path.join(folder, name))  # a run was killed here
-    handle, partial = tempfile.mkstemp(prefix=prefix, dir=folder)
+    sweep(path)
+    handle, partial = tempfile.mkstemp(prefix=_prefix(path), dir=folder)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
@@ -93,8 +90,22 @@ def write(path, text, move, mode=0o644):
     sync_folder(folder)
 
 
+def _prefix(path):
+    """Return how the name begins under which a file is written."""
+    return ".linux_memory.oom.%s." % os.path.basename(path)
+
+
+def sweep(path):
+    """Remove what a run that was killed while it wrote the file has left beside it."""
+    folder = os.path.dirname(path)
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        if name.startswith(_prefix(path)):
+            os.unlink(os.path.join(folder, name))
+
+
 def remove(path):
     """Remove a file for good; return whether it was there."""
+    sweep(path)
     try:
         os.unlink(path)
     except OSError as error:

@@ -40,6 +40,11 @@ def name_is_owned(name, purpose):
     return bool(re.match(r"(?:[0-9]{2}-)?linux_memory_oom-%s(?:[-.]|$)" % re.escape(purpose), name))
 
 
+def pending(purpose):
+    """Return the file that is there while a run changes the files of a purpose: a run that was stopped leaves it."""
+    return "%s/.linux_memory_oom-%s.pending" % (SETTINGS, purpose)
+
+
 def drop_in_unit(path):
     """Return the unit that a drop-in is for, or None for another file."""
     match = _DROP_IN.match(os.path.dirname(path))

@@ -60,15 +60,16 @@ class Change:
             raise Refused("path: %s is not a file in %s whose name ends with .conf." % (self.path, FOLDER))
         self.stem = _NUMBERED.sub("", os.path.basename(self.path), 1)
         self.texts = self._owned()
-        self.old, self.remembered = OrderedDict(), {}
+        self.old, self.ours, self.remembered = OrderedDict(), [], {}
         for text in self.texts.values():
             self.old.update(vm_sysctl_plan.values_of(text))
+            self.ours += vm_sysctl_plan.lines_of(text)
             for name, value in owned_file.remembered(text).items():
                 self.remembered.setdefault(name, value)
         self.wanted = self._wanted()
         self.running = self._running(set(self.wanted) | set(self.old) | set(self.remembered))
         self.plan = vm_sysctl_plan.plan(
-            self.wanted, self.running, self.old, self.remembered, self._writable, self._dirtyable()
+            self.wanted, self.running, self.old, self.remembered, self._writable, self._dirtyable(), self.ours
         )
         self._refuse_what_would_hurt()
         self.boot_before = self._boot({})
@@ -220,7 +221,7 @@ class Change:
         now = next(iter(sorted(self.texts, reverse=True)), self.path)
         if not self.wanted:
             return now, None
-        text = self._render(self.wanted, self.plan.before)
+        text = self._render(self.wanted.items(), self.plan.before)
         overrides = self._overrides(now, text)
         if overrides and self.options["on_override"] == "rename":
             for start in _LATER:
@@ -238,7 +239,7 @@ class Change:
         return now, text
 
     def _render(self, values, before):
-        lines = [FOR + self.path] + ["%s = %s" % pair for pair in values.items()]
+        lines = [FOR + self.path] + ["%s = %s" % pair for pair in values]
         return owned_file.render(lines, [(name, before[name]) for name in sorted(before)])
 
     def _boot(self, files):
@@ -346,8 +347,9 @@ class Change:
         """Do what look() planned, and read it back. Raises Refused where that fails, with everything as it was."""
         written = []
         try:
-            if self.plan.dropped and self.texts:
-                # What is given up is remembered until it is given up.
+            if self.texts and (self.plan.dropped or self.plan.writes):
+                # Until the kernel has taken the new values the file holds the old ones above them, and all that is
+                # remembered: a run that is stopped meanwhile leaves values of which each is known to be ours.
                 self._put(self.place, self._render(self._union(), dict(self.remembered, **self.plan.before)))
             elif self.text is not None and self.place in self.file_changes:
                 self._put(self.place, self.text)
@@ -361,12 +363,8 @@ class Change:
             raise Refused(str(error) if isinstance(error, Refused) else "%s; everything is as it was." % reason(error))
 
     def _union(self):
-        values = OrderedDict(self.old)
-        for name, value in self.wanted.items():
-            for one in vm_sysctl_plan.group(name):
-                values.pop(one, None)
-            values[name] = value
-        return values
+        wanted = list(self.wanted.items())
+        return [pair for pair in self.ours if pair not in wanted] + wanted
 
     def _put(self, path, text):
         real = os.path.join(self.root, path.lstrip("/"))

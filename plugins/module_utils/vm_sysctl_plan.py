@@ -200,13 +200,17 @@ def _rank(name):
 def values_of(text):
     """Return what an owned file sets: {name: value}; a pair's later line counts."""
     found = OrderedDict()
-    for one in sysctl.parse_conf(text or ""):
-        name = sysctl.swap_separators(one["key"])
+    for name, value in lines_of(text):
         for other in group(name):
             found.pop(other, None)
-        if one["value"] is not None:
-            found[name] = one["value"]
+        found[name] = value
     return found
+
+
+def lines_of(text):
+    """Return [(name, value)] of the lines of an owned file: a run that was stopped leaves old values above new ones."""
+    lines = [(sysctl.swap_separators(one["key"]), one["value"]) for one in sysctl.parse_conf(text or "")]
+    return [(name, value) for name, value in lines if value is not None]
 
 
 class Plan:
@@ -225,15 +229,17 @@ class Plan:
         self.dropped = []
 
 
-def plan(wanted, running, old=None, remembered=None, writable=None, dirtyable=None):
+def plan(wanted, running, old=None, remembered=None, writable=None, dirtyable=None, ours=None):
     """Return the Plan that leads from the running values to those wished.
 
     wanted: as check() returns it; {} takes back everything. running: the values of now, of every name of every group
     that wanted, old or remembered has; a value that could not be read is None. old: what the owned file sets now
     (values_of). remembered: what it remembers. writable: a function that says whether a name's running value can be
-    written; the target of one that cannot is what runs. dirtyable: bytes of which a dirty ratio is taken.
+    written; the target of one that cannot is what runs. dirtyable: bytes of which a dirty ratio is taken. ours: all
+    lines of the owned file (lines_of), where it has more than old: a value of any of them may be one that we have set.
     """
     old, remembered = old or {}, remembered or {}
+    ours = list(old.items()) if ours is None else ours
     writable = writable or _always
     before = OrderedDict()
     for name in wanted:
@@ -250,7 +256,7 @@ def plan(wanted, running, old=None, remembered=None, writable=None, dirtyable=No
             continue
         groups.add(members)
         result.dropped.extend(members)
-        _go_back(result, todo, members, (running, old, remembered), writable)
+        _go_back(result, todo, members, (running, ours, remembered), writable)
     result.writes = in_order(todo, running, dirtyable)
     return result
 
@@ -276,11 +282,10 @@ def _aim(result, todo, target, running, writable):
 
 def _go_back(result, todo, members, values, writable):
     """Aim at what was there before, unless somebody else has changed it since."""
-    running, old, remembered = values
+    running, ours, remembered = values
     known = {name: remembered.get(name) for name in members}
     now = {name: running.get(name) for name in members}
-    is_set = [name for name in members if name in old]
-    ours = is_set and now[is_set[0]] is not None and same_value(now[is_set[0]], old[is_set[0]])
+    ours = any(name in members and now[name] is not None and same_value(now[name], value) for name, value in ours)
     back = all(isinstance(value, str) for value in known.values())
     if back and all(now[name] is not None and same_value(now[name], known[name]) for name in members):
         result.target.update(now)

@@ -206,13 +206,45 @@ class Host:
         names = sorted(name for name in names if name.endswith((".timer", ".service", ".slice", ".scope", ".socket")))
         return any(said.get("NeedDaemonReload") == "yes" for said in self.show(names, ["NeedDaemonReload"]).values())
 
+    def stopped(self):
+        """Return whether a run was stopped while it changed the files of the purpose."""
+        return os.path.exists(unit_files.pending(self.purpose))
+
+    def begin(self):
+        """Note that the files change from now on: what follows from them is done, or is done by the next run."""
+        path = unit_files.pending(self.purpose)
+        if not os.path.isdir(os.path.dirname(path)):
+            os.makedirs(os.path.dirname(path), 0o755)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        owned_file.sync_folder(os.path.dirname(path))
+
+    def end(self):
+        """Note that everything is done."""
+        path = unit_files.pending(self.purpose)
+        owned_file.remove(path)
+        if not os.listdir(os.path.dirname(path)):
+            os.rmdir(os.path.dirname(path))
+
+    def sweep(self):
+        """Remove what a run that was stopped has left: half-written files of the purpose, and their empty directories."""
+        mark = re.compile(r"\.linux_memory\.oom\.(?:[0-9]{2}-)?linux_memory_oom-%s[-.]" % re.escape(self.purpose))
+        for folder in self.directories():
+            rests = [name for name in os.listdir(folder) if mark.match(name)]
+            for name in rests:
+                os.unlink(os.path.join(folder, name))
+            if rests and folder != unit_files.UNITS and not os.listdir(folder):
+                os.rmdir(folder)
+
+    @staticmethod
+    def directories():
+        """Return the directories that are there and can hold files of ours."""
+        names = os.listdir(unit_files.UNITS) if os.path.isdir(unit_files.UNITS) else []
+        return [folder for folder in unit_files.directories(sorted(names)) if os.path.isdir(folder)]
+
     def owned(self):
         """Return {path: (text, mode)} of the files of the purpose that this collection wrote."""
         found = {}
-        names = os.listdir(unit_files.UNITS) if os.path.isdir(unit_files.UNITS) else []
-        for folder in unit_files.directories(sorted(names)):
-            if not os.path.isdir(folder):
-                continue
+        for folder in self.directories():
             for name in sorted(os.listdir(folder)):
                 path = os.path.join(folder, name)
                 if unit_files.name_is_owned(name, self.purpose) and os.path.isfile(path) and not os.path.islink(path):
@@ -352,6 +384,8 @@ def diff_of(items, units, files, there):
 def apply(host, items, files, stop, start, gone, unread):
     """Change the host."""
     changed = any(one["status"] != "unchanged" for one in items)
+    host.begin()
+    host.sweep()
     for unit in stop:
         host.must(["systemctl", "stop", unit])
         if unit.endswith(".swap"):
@@ -408,7 +442,7 @@ def run(module):
     refuse(host, params, files, there)
     items, units, stop, start = plan(host, files, there)
     refuse_room(host, stop, params["force"])
-    unread = host.not_read(files)
+    unread = host.stopped() or host.not_read(files)
     if unread:
         start = sorted(
             set(start) | {one["name"] for one in units if one["after"]["active"] and one["after"]["enabled"]}
@@ -418,6 +452,7 @@ def run(module):
         gone = [one["name"] for one in units if not one["after"]["active"]]
         apply(host, items, files, stop, start, gone, unread)
         verify(host, units, files)
+        host.end()
     return {
         "changed": changed,
         "files": items,

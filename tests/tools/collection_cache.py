@@ -22,7 +22,7 @@ from environment import cache
 
 # The newest that belongs to ansible-core 2.19, with which the scenarios run.
 VERSION = "12.3.0"
-WANTED = ("containers/podman",)
+WANTED = ("ansible/posix", "containers/podman")
 
 
 def collections(wanted: tuple[str, ...] = WANTED) -> Path:

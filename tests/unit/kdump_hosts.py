@@ -10,6 +10,7 @@ grubby-bls does. A crash kernel is loaded where memory is set aside.
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -81,11 +82,8 @@ class Host:
     """A host of one family, with 2 GiB of memory."""
 
     def __init__(self, root: Path, family: str = "debian", installed: bool = True, reserved: int = 0) -> None:
-        self.root = root
-        self.family = family
-        self.calls: list[list[str]] = []
+        self._begin(root, family)
         self.entries = dict(GRUBBY)
-        self.fails: dict[str, str] = {}
         self.put("/proc/cmdline", "BOOT_IMAGE=/boot/vmlinuz root=/dev/vda1 ro quiet\n")
         self.put("/proc/meminfo", "MemTotal:        1990000 kB\nMemFree:          800000 kB\nSlab:  40000 kB\n")
         self.put("/proc/iomem", "00001000-7fffffff : System RAM\n  01000000-02ffffff : Kernel code\n")
@@ -109,11 +107,35 @@ class Host:
             self.install()
         self.update_grub()
 
+    def _begin(self, root: Path, family: str) -> None:
+        self.root = root
+        self.family = family
+        self.calls: list[list[str]] = []
+        self.fails: dict[str, str] = {}
+
+    @classmethod
+    def there(cls, root: Path, family: str) -> Host:
+        """Return a host that is there already, as another process has left it."""
+        host = cls.__new__(cls)
+        host._begin(root, family)
+        return host
+
+    @property
+    def entries(self) -> dict[str, str]:
+        """Return the kernels that grubby knows, and their arguments."""
+        return json.loads(self.get("/boot/entries.json"))
+
+    @entries.setter
+    def entries(self, value: dict[str, str]) -> None:
+        self.put("/boot/entries.json", json.dumps(value))
+
     def put(self, path: str, text: str) -> None:
-        """Write a file of the host."""
+        """Write a file of the host, at once: what a tool or the kernel does is not cut in two here."""
         file = self.root / path.lstrip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        fresh = file.with_name(file.name + "~")
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(file)
 
     def get(self, path: str) -> str:
         """Return the text of a file of the host."""
@@ -186,12 +208,13 @@ class Host:
                 for number, (kernel, arguments) in enumerate(self.entries.items())
             ]
             return "".join(blocks)
-        chosen = list(self.entries) if options["update-kernel"] == "ALL" else [options["update-kernel"]]
-        for kernel in chosen:
-            kept = self.entries[kernel].split()
+        entries = self.entries
+        for kernel in list(entries) if options["update-kernel"] == "ALL" else [options["update-kernel"]]:
+            kept = entries[kernel].split()
             if "remove-args" in options:
                 kept = [word for word in kept if word.split("=")[0] != options["remove-args"]]
-            self.entries[kernel] = " ".join(kept + shlex.split(options.get("args", "")))
+            entries[kernel] = " ".join(kept + shlex.split(options.get("args", "")))
+        self.entries = entries
         return ""
 
     def systemctl(self, verb, unit="") -> None:

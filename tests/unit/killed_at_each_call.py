@@ -2,20 +2,27 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Kill a program at each of its system calls that write, with strace's fault injection.
+"""Kill a module's work at each of its system calls that write, with strace's fault injection.
 
-    for place, call in killed_at_each_call(command, arrange, tmp_path):
-        ...look at what is left in place, run the program again, look at what it made of that...
+    for place, call in killed_at_each_call(work, arrange, tmp_path):
+        ...look at what is left in place, do the work again, look at what it made of that...
 
 A call is killed when it is entered, so before it does anything; what it would have left is what the next one finds.
+The work is done by a fork of the test, which has imported everything: what strace sees is the work and nothing else.
+Programs that the work starts are not traced: they stand for the host's.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
+import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,25 +37,61 @@ WRITES = (
     *("mkdir", "mkdirat", "fsync", "fdatasync", "chmod", "fchmod", "fchmodat", "chown", "fchown", "lchown", "fchownat"),
     *("setxattr", "fsetxattr", "utimensat"),
 )
-_CALL = re.compile(r"^(?:[0-9]+\s+)?([a-z0-9_]+)\((.*)")
+_CALL = re.compile(r"^([a-z0-9_]+)\((.*)")
 _FOR_WRITING = re.compile(r"O_WRONLY|O_RDWR|O_CREAT|O_TRUNC")
 # Python writes to itself and to its standard streams.
 _STREAMS = re.compile(r"(?:1|2)(?:<[^>]*>)?,|[0-9]+<(?:pipe|socket|anon_inode|/dev/)")
+# <sys/prctl.h>: whoever may signal the process may trace it, where Yama asks.
+_PR_SET_PTRACER, _ANY = 0x59616D61, ctypes.c_ulong(-1)
+# A machine that does many things at once needs some time to start strace.
+_PATIENCE = 60
 
 
-def _environment() -> dict[str, str]:
-    """Return an environment in which a program makes the same calls each time."""
-    return {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
+def _fork(work: Callable[[Path], object], place: Path) -> int:
+    """Return the number of a process that stands still, and then does the work and ends with 0, or with 1."""
+    process = os.fork()
+    if process:
+        os.waitpid(process, os.WUNTRACED)
+        return process
+    status = 1
+    try:
+        sys.dont_write_bytecode = True
+        ctypes.CDLL(None).prctl(_PR_SET_PTRACER, _ANY, 0, 0, 0)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        work(place)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
 
 
-def strace(command: list[str], *options: str, log: Path) -> int:
-    """Run a command under strace and return its exit status."""
+def _traced(process: int) -> bool:
+    """Return whether somebody traces a process."""
+    return "TracerPid:\t0\n" not in Path(f"/proc/{process}/status").read_text(encoding="ascii")
+
+
+def strace(work: Callable[[Path], object], place: Path, *options: str, log: Path) -> int:
+    """Do the work under strace and return how it ended: 0, 1, or -9 where it was killed."""
     names = ",".join(f"?{name}" for name in (*OPENS, *WRITES))
-    line = ["strace", "-f", "-y", "-qq", "-o", str(log), "-e", f"trace={names}", *options, "--", *command]
-    done = subprocess.run(line, capture_output=True, text=True, check=False, env=_environment())
-    if "ptrace" in done.stderr and "not permitted" in done.stderr:
-        pytest.skip("ptrace is not permitted here, so strace cannot kill anything")
-    return done.returncode
+    process = _fork(work, place)
+    line = ["strace", "-y", "-qq", "-o", str(log), "-e", f"trace={names}", *options, "-p", str(process)]
+    with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as tracer:
+        end = time.monotonic() + _PATIENCE
+        while tracer.poll() is None and time.monotonic() < end and not _traced(process):
+            time.sleep(0.001)
+        if not _traced(process):
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+            tracer.kill()
+            said = tracer.communicate()[1]
+            if "not permitted" in said:
+                pytest.skip("ptrace is not permitted here, so strace cannot kill anything")
+            raise AssertionError(f"strace did not begin: {said}")
+        os.kill(process, signal.SIGCONT)
+        status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        tracer.communicate()
+    return status
 
 
 def writing_calls(log: str) -> list[tuple[str, int]]:
@@ -70,27 +113,25 @@ def writing_calls(log: str) -> list[tuple[str, int]]:
 
 
 def killed_at_each_call(
-    command: Callable[[Path], list[str]], arrange: Callable[[Path], None], folder: Path
+    work: Callable[[Path], object], arrange: Callable[[Path], object], folder: Path
 ) -> Iterator[tuple[Path, tuple[str, int]]]:
-    """Run a program once for each of its writing calls, killed there, and give (its place, the call) after each.
+    """Do some work once for each of its writing calls, killed there, and give (its place, the call) after each.
 
-    command: the program's command line for a place. arrange: puts into a new place what the program finds there.
+    work: what a module does in a place. arrange: puts into a new place what is there before.
     """
     if not shutil.which("strace"):
         pytest.skip("strace is not installed; make packages installs it")
-    whole = folder / "whole"
-    for _warm in range(2):
-        shutil.rmtree(whole, ignore_errors=True)
-        whole.mkdir()
-        arrange(whole)
-        assert strace(command(whole), log=folder / "log") == 0, "the program fails even where nobody kills it"
-    calls = writing_calls((folder / "log").read_text(encoding="utf-8", errors="replace"))
-    assert calls, "the program writes nothing"
+    log, whole = folder / "log", folder / "whole"
+    whole.mkdir()
+    arrange(whole)
+    assert strace(work, whole, log=log) == 0, "the work fails even where nobody kills it"
+    calls = writing_calls(log.read_text(encoding="utf-8", errors="replace"))
+    assert calls, "nothing is written"
     for number, (name, when) in enumerate(calls):
         place = folder / f"killed{number}"
         place.mkdir()
         arrange(place)
-        status = strace(command(place), "-e", f"inject={name}:signal=KILL:when={when}", log=folder / "log")
-        assert status in (-9, 137), f"the program was not killed at {name} number {when}"
+        status = strace(work, place, "-e", f"inject={name}:signal=KILL:when={when}", log=log)
+        assert status == -signal.SIGKILL, f"the work was not killed at {name} number {when}"
         yield place, (name, when)
         shutil.rmtree(place)

@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 from unittest import mock
-
-if __name__ == "__main__":
-    sys.path.insert(0, sys.argv[1])
 
 from ansible.module_utils import basic
 from ansible_collections.linux_memory.oom.plugins.module_utils import dropin, owned_file, systemd
@@ -116,8 +112,3 @@ def run(host: Systemd, check: bool = False, **options) -> dict:
         except Done:
             pass
     return results[-1]
-
-
-if __name__ == "__main__":
-    answer = run(Systemd(Path(sys.argv[3])), **json.loads(sys.argv[2]))
-    sys.exit(1 if answer.get("failed") else 0)

@@ -69,11 +69,11 @@ def test_every_kernel_of_the_rhel_family_gets_one_value_and_its_own_back(tmp_pat
     before = {kernel: sorted(arguments.split()) for kernel, arguments in host.entries.items()}
     host.apply()
     assert [arguments.count("crashkernel=") for arguments in host.entries.values()] == [1, 1]
-    host.entries["/boot/vmlinuz-new"] = "ro crashkernel=256M"
+    host.entries = {**host.entries, "/boot/vmlinuz-new": "ro crashkernel=256M"}
     host.apply(state="absent")
-    first = host.entries.pop("/boot/vmlinuz-new")
-    assert "crashkernel=1G-4G:192M,4G-64G:256M,64G-:512M" in first
-    assert {kernel: sorted(arguments.split()) for kernel, arguments in host.entries.items()} == before
+    after = {kernel: sorted(arguments.split()) for kernel, arguments in host.entries.items()}
+    assert "crashkernel=1G-4G:192M,4G-64G:256M,64G-:512M" in after.pop("/boot/vmlinuz-new")
+    assert after == before
 
 
 def test_other_targets_are_put_aside_in_kdump_conf(tmp_path):
@@ -317,3 +317,90 @@ def test_what_kdumpctl_recommends_is_compared(tmp_path):
     host.put("/run/ostree-booted", "")
     with pytest.raises(Refused, match="this host boots from OSTree"):
         host.change()
+
+
+# Made after what kdumpctl of kdump-utils prints (kdumpctl: do_estimate): a note on the initrd that it makes first goes
+# to the same stream, sizes may be followed by a blank, and the warnings come last.
+PLAIN = "Reserved crashkernel:    0M\nRecommended crashkernel: 256M \n\nKernel image size:   56M\n"
+REBUILT = """\
+kdump: Rebuilding /boot/initramfs-6.12.0-55.el10.x86_64kdump.img
+Reserved crashkernel:    256M
+Recommended crashkernel: 512M
+
+Kernel image size:   47M
+Large modules:
+    xfs: 1556480
+WARNING: Current crashkernel size is lower than recommended size 512M.
+"""
+ENCRYPTED = """\
+Encrypted kdump target requires extra memory, assuming using the keyslot with maximum memory requirement
+
+Reserved crashkernel:    1G
+Recommended crashkernel: 1G
+"""
+ESTIMATES = [(PLAIN, 256), (REBUILT, 512), (ENCRYPTED, 1024), ("kdump: failed to make kdump initrd\n", None)]
+
+
+@pytest.mark.parametrize(("said", "size"), ESTIMATES)
+def test_what_kdumpctl_estimates_is_read(said, size):
+    assert crashkernel.parse_estimate(said) == (size * MIB if size else None)
+
+
+# Made after grubby --info=ALL of grubby's BLS half (grubby-bls: print_info): variables of tuned and the rescue entry
+# are there as they stand in the entries, and initrd has a variable as well.
+INFO = """\
+index=0
+kernel="/boot/vmlinuz-5.14.0-427.13.1.el9_4.x86_64"
+args="ro crashkernel=1G-4G:192M,4G-64G:256M,64G-:512M resume=/dev/mapper/rhel-swap rhgb quiet $tuned_params"
+root="/dev/mapper/rhel-root"
+initrd="/boot/initramfs-5.14.0-427.13.1.el9_4.x86_64.img $tuned_initrd"
+title="Red Hat Enterprise Linux (5.14.0-427.13.1.el9_4.x86_64) 9.4 (Plow)"
+id="0123456789abcdef0123456789abcdef-5.14.0-427.13.1.el9_4.x86_64"
+index=1
+kernel="/boot/vmlinuz-0-rescue-0123456789abcdef0123456789abcdef"
+args="ro resume=/dev/mapper/rhel-swap rhgb quiet"
+root="/dev/mapper/rhel-root"
+initrd="/boot/initramfs-0-rescue-0123456789abcdef0123456789abcdef.img"
+title="Red Hat Enterprise Linux (0-rescue-0123456789abcdef0123456789abcdef) 9.4 (Plow)"
+id="0123456789abcdef0123456789abcdef-0-rescue"
+index=2
+non linux entry
+"""
+
+
+def test_what_grubby_says_of_each_entry_is_read():
+    assert crashkernel.parse_grubby(INFO) == {
+        "/boot/vmlinuz-5.14.0-427.13.1.el9_4.x86_64": "1G-4G:192M,4G-64G:256M,64G-:512M",
+        "/boot/vmlinuz-0-rescue-0123456789abcdef0123456789abcdef": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("release", "packages", "value", "resets"),
+    [
+        ('ID="rhel"\nID_LIKE="fedora"\nVERSION_ID="8.10"\n', ("kexec-tools",), "auto", None),
+        ('ID="rhel"\nID_LIKE="fedora"\nVERSION_ID="9.4"\n', ("kexec-tools",), "1G-4G:192M", "yes"),
+        ('ID="rocky"\nID_LIKE="rhel centos fedora"\nVERSION_ID="9.5"\n', ("kexec-tools",), "1G-4G:192M", "yes"),
+        (
+            'ID="centos"\nID_LIKE="rhel fedora"\nVERSION_ID="10"\n',
+            ("kdump-utils", "makedumpfile"),
+            "2G-64G:256M",
+            "yes",
+        ),
+        ("ID=fedora\nVERSION_ID=40\n", ("kexec-tools",), "2G-64G:256M", "yes"),
+        ("ID=fedora\nVERSION_ID=43\n", ("kdump-utils", "makedumpfile"), "2G-64G:256M", "yes"),
+        ('ID="ol"\nID_LIKE="fedora"\nVERSION_ID="8.9"\n', ("kexec-tools",), "auto", None),
+    ],
+    ids=["rhel8", "rhel9", "rocky9", "centos10", "fedora40", "fedora43", "oracle8"],
+)
+def test_each_release_of_the_rhel_family_has_its_packages_and_its_default(
+    tmp_path, monkeypatch, release, packages, value, resets
+):
+    """Packages: kdump-utils was split off in Fedora 41 and RHEL 10. os-release: made after os-release(5) of each."""
+    monkeypatch.setattr("os.uname", lambda: ("Linux", "host", "5.14.0", "#1", "x86_64"))
+    host = Host(tmp_path, "rhel", installed=False)
+    host.put("/etc/os-release", release)
+    change = host.change(crashkernel="auto")
+    assert change.host.packages == packages
+    assert change.value.startswith(value)
+    assert change.settings.get("auto_reset_crashkernel") == resets

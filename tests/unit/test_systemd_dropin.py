@@ -6,11 +6,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -202,7 +200,6 @@ def test_what_a_killed_run_has_left_is_swept(host):
 
 # Killed
 
-ROOT = Path(__file__).resolve().parents[2]
 OTHER = {"a.service": {"MemoryMax": "96M"}, "b.service": {"Nice": 7}}
 
 
@@ -224,18 +221,25 @@ def test_killed_at_each_call_it_leaves_old_or_new_and_the_next_run_repairs(befor
             systemd_host.run(systemd_host.Systemd(place / "system"), units=before)
     systemd_host.run(systemd_host.Systemd(end / "system"), **wanted)
     old, new = drop_ins(start), drop_ins(end)
-    script = str(Path(systemd_host.__file__))
 
-    def command(place):
-        return [sys.executable, script, str(ROOT / "build" / "collections"), json.dumps(wanted), str(place / "system")]
+    def work(place):
+        assert not systemd_host.run(systemd_host.Systemd(place / "system"), **wanted).get("failed")
 
     def arrange(place):
         shutil.copytree(start, place, dirs_exist_ok=True)
 
     killed = 0
-    for place, call in killed_at_each_call(command, arrange, tmp_path):
+    for place, call in killed_at_each_call(work, arrange, tmp_path):
         for name, text in drop_ins(place).items():
             assert text in (old.get(name), new.get(name)), call
+        # Whoever gives up after that gets everything back, too.
+        undone = tmp_path / "undone"
+        shutil.copytree(place, undone)
+        other = systemd_host.Systemd(start / "system")
+        other.folder = str(undone / "system")
+        assert not systemd_host.run(other, state="absent").get("failed"), call
+        assert (drop_ins(undone), other.read) == ({}, {}), call
+        shutil.rmtree(undone)
         # systemd still has what it read before the run that was killed.
         still = systemd_host.Systemd(start / "system")
         still.folder = str(place / "system")

@@ -6,9 +6,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,25 +14,10 @@ from ansible_collections.linux_memory.oom.plugins.module_utils.vm_sysctl_change 
 from killed_at_each_call import killed_at_each_call
 from sysctl_hosts import Kernel
 
-ROOT = Path(__file__).resolve().parents[2]
 OURS = "/etc/sysctl.d/90-linux_memory_oom.conf"
-PROGRAM = """\
-import json, sys
-sys.path.insert(0, sys.argv[1])
-from ansible_collections.linux_memory.oom.plugins.module_utils.vm_sysctl_change import Change
-change = Change(json.loads(sys.argv[2]), root=sys.argv[3])
-change.look()
-change.apply()
-"""
 FIRST = {"vm.swappiness": 10, "vm.min_free_kbytes": 50000}
 SECOND = {"vm.swappiness": 20, "vm.page-cluster": 0}
 OPTIONS = {"path": OURS, "state": "present", "on_override": "rename", "force": True}
-
-
-def command(settings, **options):
-    """Return the program for a wish: the module's own work, on files. Values keep their length, as the kernel's do."""
-    wish = json.dumps({**OPTIONS, "settings": settings, **options})
-    return lambda place: [sys.executable, "-c", PROGRAM, str(ROOT / "build" / "collections"), wish, str(place)]
 
 
 class Host(Kernel):
@@ -45,7 +28,7 @@ class Host(Kernel):
 
 
 def run(place, settings, **options):
-    """Do the same without being killed."""
+    """Do the module's work, on files. Values keep their length, as the kernel's do."""
     change = Change({**OPTIONS, "settings": settings, **options}, root=str(place))
     change.look()
     change.apply()
@@ -66,6 +49,15 @@ def overridden(place):
     """Make a host on which another file has come, so that the next run has to take a later name."""
     set_before(place)
     Host(place).put("/etc/sysctl.d/99-sysctl.conf", "vm.swappiness = 60\n")
+
+
+def is_undone(place, call):
+    """Take everything back and see that it is as it was."""
+    run(place, None, state="absent")
+    undone = Host(place).state()
+    assert undone["proc/sys/vm/swappiness"] == "60\n", call
+    assert undone["proc/sys/vm/page-cluster"] == "3\n", call
+    assert not [name for name in undone if name.endswith("oom.conf")], call
 
 
 @pytest.mark.parametrize(
@@ -91,7 +83,7 @@ def test_old_or_new_and_repaired(before, wanted, tmp_path):
     def arrange(place):
         shutil.copytree(start, place, dirs_exist_ok=True)
 
-    for place, call in killed_at_each_call(command(**wanted), arrange, tmp_path):
+    for place, call in killed_at_each_call(lambda place: run(place, **wanted), arrange, tmp_path):
         left = Host(place).state()
         for name in ours & left.keys():
             text = left[name]
@@ -101,13 +93,14 @@ def test_old_or_new_and_repaired(before, wanted, tmp_path):
         for name in left.keys() - ours:
             # A rest of the file that was being written is not read by anybody.
             assert name in old or (Path(name).name.startswith(".") and not name.endswith(".conf")), (call, name)
+        # Whoever gives up after that gets everything back, too.
+        given_up = tmp_path / "given_up"
+        shutil.copytree(place, given_up)
+        is_undone(given_up, call)
+        shutil.rmtree(given_up)
         run(place, **wanted)
         assert Host(place).state() == new, call
-        run(place, None, state="absent")
-        undone = Host(place).state()
-        assert undone["proc/sys/vm/swappiness"] == "60\n", call
-        assert undone["proc/sys/vm/page-cluster"] == "3\n", call
-        assert not [name for name in undone if name.endswith("oom.conf")], call
+        is_undone(place, call)
         killed.append(call[0])
     assert len(killed) >= 2
     assert {"rename", "unlink"} & set(killed)
