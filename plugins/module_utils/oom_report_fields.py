@@ -83,16 +83,6 @@ KILLED_CUT = re.compile(
     r"^(?:(?P<message>[A-Z][\w ]*(?:\([\w ]+\))?):\s+)?Killed\s+process\s+(?P<pid>\d+)\s*"
     r"(?P<comm>(?!))?(?P<short>(?!))?(?:\([^()]*)?$"
 )
-KILL = re.compile(r"oom-kill:\s*constraint=")
-KILLED = re.compile(
-    r"^(?:(?P<message>[A-Z][\w ]*(?:\([\w ]+\))?):\s+)?Killed\s+process\s+(?P<pid>\d+)(?:,\s+UID\s+(?P<uid>\d+),)?\s+"
-    r"\((?:(?P<comm>.*)\)(?=\s+(?:total-vm|vsz):)|(?P<short>.*?)\)(?=[\s,.]|$))(?P<rest>.*)$",
-    re.S,
-)
-KILLED_CUT = re.compile(
-    r"^(?:(?P<message>[A-Z][\w ]*(?:\([\w ]+\))?):\s+)?Killed\s+process\s+(?P<pid>\d+)\s*"
-    r"(?P<comm>(?!))?(?P<short>(?!))?(?:\([^()]*)?$"
-)
 KILL = re.compile(
     r"^(?:(?P<message>[A-Z][\w ]*(?:\([\w ]+\))?):\s+)?[Kk]ill\s+process\s+(?P<pid>\d+)\s+\((?P<comm>.*)\)"
     r"\s+(?:\[[^\]]*\]\s+)?(?:score\s+(?P<score>-?\d+)|(?P<sharing>sharing\s+same\s+memory))",

@@ -14,7 +14,8 @@ import re
 import time
 
 from ansible_collections.linux_memory.oom.plugins.module_utils import log_source
-from ansible_collections.linux_memory.oom.plugins.module_utils.oom_report import SAMPLES, Assembler
+from ansible_collections.linux_memory.oom.plugins.module_utils.oom_report import Assembler
+from ansible_collections.linux_memory.oom.plugins.module_utils.oom_report_open import SAMPLES
 from ansible_collections.linux_memory.oom.plugins.module_utils.oom_report_scan import scan
 
 # Seconds that two logs may differ about the time of one message: syslog writes it down later than the kernel says
@@ -108,7 +109,7 @@ class Collection:
         except log_source.SourceError as error:
             # scan() was left in the middle; what had begun is a report cut short.
             assembler.finish()
-            late = [report for report in assembler.reports if report["kind"] != "memory_dump" and self._wanted(report)]
+            late = [report for report in assembler.take() if self._wanted(report)]
             count += len(late)
             newest.extend(late)
             self.unavailable[source.path] = str(error)

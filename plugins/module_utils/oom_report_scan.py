@@ -57,15 +57,10 @@ def scan(pieces, assembler):
             export = data.startswith(b"__CURSOR=")
             marks = JSON_MARKS if data[:16].lstrip(b"\x1edat: ").startswith(b"{") else MARKS
         start = _scan_data(data, start, assembler, export, marks, False)
-        yield from _taken(assembler)
+        yield from assembler.take()
     _scan_data(data, start, assembler, export, marks, True)
     assembler.finish()
-    yield from _taken(assembler)
-
-
-def _taken(assembler):
-    reports, assembler.reports = assembler.reports, []
-    return [report for report in reports if report["kind"] != "memory_dump"]
+    yield from assembler.take()
 
 
 def _scan_data(data, start, assembler, export, marks, last):
