@@ -108,6 +108,7 @@ def _finding(item):
         "role": role,
         "role_note": report.role_note(role) if role else "",
         "settings": settings,
+        "why": report.arithmetic(item),
         "advice": advice,
         "article": item.get("article"),
     }
