@@ -55,6 +55,13 @@ _SUSPECT = re.compile(
     r"Kill(?:ed)? process \d|"
     r"oom_reaper: |.{1,20}: page allocation (?:failure|stalls))"
 )
+# Frames of a journal's entry and of JSON, fences and tags around a log in a page: they end what they follow.
+_FRAME = re.compile(r"[\s{}\[\],]*$|```|~~~|</?[a-z]")
+# Quotes and brackets that end each line, as the first line of a report shows.
+_SUFFIX = re.compile(r"[\"'`][\])},;]{0,3}$")
+# Where terminals break lines inside words.
+_COLUMNS = frozenset([80, 100, 120, 132])
+_PADDING = (b"\t", b">", b"|")
 _FIRST = r"(?: invoked oom-killer: gfp_mask=|: page allocation (?:failure|stalls))"
 _FIRST_AT = re.compile(_FIRST)
 # A separator with a blank before the name is surer than one without, which the name itself may hold (kworker/0:2).
@@ -88,6 +95,10 @@ class Assembler:
         self._rest = []
         self._previous = None
         self._prefix = None
+        self._suffix = None
+        self._length = 0
+        self._folded = None
+        self._pending_length = 0
         self._after_row = False
 
     @property
@@ -125,7 +136,11 @@ class Assembler:
                 for part in parts:
                     self.feed_line(kernel_log.decode(part))
                 return
-        match = self._tasks.match_fast(raw) if self._tasks.table is not None else None
+        length = len(raw)
+        self._length = length
+        # What is padded or quoted was broken by a program, between words.
+        self._folded = None if raw[:2] == b"  " or raw[:1] in _PADDING else " " if raw[:1] == b" " else ""
+        match = self._tasks.match_fast(raw) if self._tasks.table is not None and length not in _COLUMNS else None
         if match:
             if self._pending is not None:
                 self._flush()
@@ -137,8 +152,16 @@ class Assembler:
     def feed_line(self, line):
         """Take one kernel_log.Line."""
         self._opened.number += 1
-        if line.bare and line.text:
-            self._unknown_prefix(line)
+        text = line.text
+        if "oom-killer" in text or "page alloc" in text:
+            self._learn(line)
+        if self._suffix is not None and text.endswith(self._suffix):
+            line.text = text[: -len(self._suffix)]
+            line.cleaned = True
+        match = self._prefix.match(line.text) if self._prefix is not None and line.bare else None
+        if match:
+            line.text = line.text[match.end() :]
+            line.bare = False
         if not line.kernel:
             self._flush()
         elif line.bare:
@@ -147,33 +170,34 @@ class Assembler:
             if self._pending is not None:
                 self._flush()
             self._pending = line
+            self._pending_length = self._length
             self._after_row = False
         if not self._opened.number & 15:
             self._opened.expire()
 
-    def _unknown_prefix(self, line):
-        """Take off a prefix of a kind that kernel_log does not know, once a report's first line has shown it.
+    def _learn(self, line):
+        """Learn from a report's first line what stands around each line where kernel_log does not know it.
 
         A task's name has at most 15 bytes, so what is longer before "invoked oom-killer" is a prefix; the lines
-        after it have the same with other digits.
+        after it have the same with other digits. The kernel ends no first line with a quote.
         """
         text = line.text
-        first = _FIRST_AT.search(text) if "oom-killer" in text or "page alloc" in text else None
-        if first:
-            match = _UNKNOWN.match(text)
-            self._prefix = None
-            if match and len(text[: first.start()].encode("utf-8")) > 15:
-                shape = re.sub(r"(?:\\ )+", " +", re.sub(r"\d+", r"\\d+", re.escape(match.group(0).rstrip())))
-                self._prefix = re.compile(shape + " ?")
-        match = self._prefix.match(text) if self._prefix is not None else None
-        if match:
-            line.text = text[match.end() :]
-            line.bare = False
+        first = _FIRST_AT.search(text)
+        if not first:
+            return
+        end = _SUFFIX.search(text)
+        self._suffix = end.group(0) if end else None
+        if not line.bare:
+            return
+        match = _UNKNOWN.match(text)
+        self._prefix = None
+        if match and len(text[: first.start()].encode("utf-8")) > 15:
+            shape = re.sub(r"(?:\\ )+", " +", re.sub(r"\d+", r"\\d+", re.escape(match.group(0).rstrip())))
+            self._prefix = re.compile(shape + " ?")
 
     def _feed_bare(self, line):
         text = line.text
-        if not text or text.isspace() or text in ("{", "}"):
-            # An empty line ends what it follows; a brace is the frame of a journal's entry.
+        if _FRAME.match(text):
             self._flush()
         elif self._pending is None and self._after_row and not _BEGINS.match(text):
             # The line before ended in a task's name, which may have been wrapped.
@@ -181,10 +205,19 @@ class Assembler:
             self._after_row = False
         elif self._pending is not None and not _BEGINS.match(text):
             if len(self._rest) < MOST_CONTINUED:
-                self._rest.append(text)
+                if self._pending_length in _COLUMNS and self._folded is not None:
+                    # A terminal broke the line, inside a word where no blank follows.
+                    if self._rest:
+                        self._rest[-1] += self._folded + text
+                    else:
+                        self._pending.text += self._folded + text
+                else:
+                    self._rest.append(text)
+                self._pending_length = self._length
         else:
             self._flush()
             self._pending = line
+            self._pending_length = self._length
 
     def _flush(self):
         """Handle the record that was waiting for its continuation."""

@@ -119,8 +119,13 @@ _NO_LIMIT_KB = 1 << 52
 # PAGE_COUNTER_MAX of a 32-bit kernel with 4 KiB pages, in kB.
 _NO_LIMIT_KB_32 = 8589934588
 
+# The words of lines of figures: what is broken elsewhere than between them was broken inside a word.
+_WORD = re.compile(
+    r"(?:Node|\d+|[A-Z]\w*|[A-Za-z][\w()-]*:(?:\d+(?:[kK]B)?)?|\d+[kK]B|\w+\?|yes|no|Mem-[Ii]nfo:|free:|pages_scanned:\d+)$"
+)
 # How a whole line of these kinds ends.
 _WHOLE_SIZES = re.compile(r"(?:\d[kK]B|\?\s*(?:yes|no)|pages_scanned:\d+)$")
+_OF_VICTIM = re.compile(r"\d\s*kB\b|\bUID:|oom_score_adj|^\s*-?\d+,?\s*$|^\s*kB")
 _WHOLE_VICTIM = re.compile(r"(?:\dkB|UID:\s*\d+|oom_score_adj:\s*-?\d+)$")
 
 # The last names that the kernel puts on a line of global counters; a line that ends otherwise was cut.
@@ -226,7 +231,7 @@ ROW_PATTERNS = {
 _FAST_ROWS = {
     count: re.compile(
         r"(?:([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) \S+ kernel: )?(?:<\d+>)?(?:\[ *(\d+\.\d+)\](?:\[ *([TC]\d+)\])? )?"
-        r"\[ *(\d+)\]" + r" +(-?\d+)" * (count - 1) + r" (\S[^\\#\r]*)$"
+        r"\[ *(\d+)\]" + r" +(-?\d+)" * (count - 1) + r" (\S[^\\#&\r\x1b]*)$"
     )
     for count in range(6, 15)
 }
@@ -277,6 +282,19 @@ def cut_end(text):
     return text, False
 
 
+def _broken(text, unit):
+    """Return whether a line that was wrapped is broken inside a word; unit: what each number ends with."""
+    parts = text.split("\n")
+    for before, after in zip(parts, parts[1:]):
+        last, first = before.split()[-1:], after.split()[:1]
+        for word in last + first:
+            if not _WORD.match(word) or unit and re.match(r"(?!pages_scanned)\D.*:\d+$", word):
+                return True
+        if first and last and not unit and first[0].isdigit() != last[0].endswith(":"):
+            return True
+    return False
+
+
 def parse_counters(text):
     """Return ({name: pages}, cut) of a line of Mem-Info's global counters; None where text is no such line."""
     text, cut = cut_end(text)
@@ -293,7 +311,7 @@ def parse_counters(text):
         return None
     if "\n" not in text and name_of(found[-1][0]) not in LAST_COUNTERS and known:
         cut = True
-    return values, cut or bool(rest)
+    return values, cut or bool(rest) or "\n" in text and _broken(text, False)
 
 
 def parse_sizes(text):
@@ -307,6 +325,7 @@ def parse_sizes(text):
         elif word in ("yes", "no"):
             flags[name] = word == "yes"
     # "name:<n>" at the very end without its unit was cut inside the number or the unit.
+    cut = cut or "\n" in text and _broken(text, True)
     return values, flags, cut or not _WHOLE_SIZES.search(text.rstrip()[-40:])
 
 
@@ -370,7 +389,9 @@ _CONTEXT = (
 
 def parse_victim(match):
     """Return a victim's fields (bytes) from a match of KILLED; "cut" is True where the line ends inside a field."""
-    rest = match.group("rest")
+    # What follows a log in a letter or on a page is no part of its last line.
+    parts = match.group("rest").split("\n")
+    rest = "\n".join(parts[:1] + [part for part in parts[1:] if _OF_VICTIM.search(part)])
     sizes = {name: int(value) * 1024 for name, value in re.findall(r"([a-z-]+):\s*(\d+)\s*kB", rest)}
     uid = match.group("uid") or _first(re.search(r"\bUID:?\s*(\d+)(?=[\s,]|$)", rest))
     adjustment = _first(re.search(r"\boom_score_adj:\s*(-?\d+)", rest))
@@ -387,7 +408,10 @@ def parse_victim(match):
     }
     # The oldest kernels print nothing after the name, or a full stop.
     tail = rest.rstrip()[-40:]
-    victim["cut"] = bool(tail.strip(".")) and not _WHOLE_VICTIM.search(tail) or bool(sizes) and "file-rss" not in sizes
+    broken = any(not re.match(r"\s*,?\s*(?:[A-Za-z_-]+[:,]?|\d+,)", part) for part in rest.split("\n")[1:])
+    victim["cut"] = (
+        broken or bool(tail.strip(".")) and not _WHOLE_VICTIM.search(tail) or bool(sizes) and "file-rss" not in sizes
+    )
     return victim
 
 

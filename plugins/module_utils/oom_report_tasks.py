@@ -72,5 +72,6 @@ class TaskLines:
         values, name, cut = row
         builder.mixed = builder.mixed or cut
         builder.add_row(values, name)
-        self.table = builder
+        # What was cleaned here has to be cleaned in the next row, too.
+        self.table = None if line.cleaned else builder
         return True
