@@ -123,7 +123,8 @@ _CPU_NAME_TASK = re.compile(r"\[\d{1,2}: *[^\]]{1,16}: *\d+\] ?")
 _CPU_AND_TASK = re.compile(r"c\d{1,2} +\d+ ")
 _RELATIVE = re.compile(r"\[(?: *\+ *\d+\.\d+|[A-Z][a-z]{2}[ \d]\d \d\d:\d\d)\] ?")
 _BRACKET_DATE = re.compile(r"\[(" + _DATE + "[T ]" + _CLOCK + _ZONE + r")\] ?")
-_CTIME = re.compile(r"\[([^\[\]=]{0,40}?\d\d:\d\d:\d\d[^\[\]=]{0,12})\] ?")
+_CTIME = re.compile(r"\[([^\[\]=]{0,40}?\d\d:\d\d:\d\d[^\[\]=]{0,24})\] ?")
+_POD = re.compile(r"\[(?:pod|container|job)/[^\]\s]{1,200}\] ")
 _ISO = re.compile("(" + _DATE + "[T ]" + _CLOCK + _ZONE + r")\s+")
 _SHORT_FULL = re.compile(r"\w{2,4}\.? (" + _DATE + " " + _CLOCK + r" [A-Za-z0-9+:-]{1,6})\s+")
 _SYSLOG = re.compile(r"(?:\d{4} |[A-Z][a-z]{2} (?=[A-Z]))?([A-Z][a-z]{2} [ \d]?\d " + _CLOCK + r"(?: \d{4})?)[: ]\s*")
@@ -140,7 +141,7 @@ _SENDER_5424 = re.compile(r"(\S+) (\S+) (\S+) (\S+) (-|\[[^\]]*\](?:\[[^\]]*\])*
 _KERNEL = re.compile(r"(?:(?!kern\.)(\S+) )?(?:kern\.\w+ )?(?:kernel|vmunix)(?:\[\d+\])?: ?")
 _KERNEL_TABS = re.compile(r"(\S+)\t(?:kernel|vmunix)\t")
 _RELAYED = re.compile(r"(?:\S+ )?[A-Z][a-z]{2} [ \d]\d " + _CLOCK + r" (?=\S+ (?:kernel|vmunix))")
-_QUOTE = re.compile(r"(?:[>|][ \t]?)+")
+_QUOTE = re.compile(r"(?:>[ \t]?|\|(?:[ \t]|$|(?=[|>])))+")
 _GREP = re.compile(r"[^\s:\[\]<>=]{1,200}\.?(?:log|messages|syslog|dmesg)[^\s:\[\]]{0,40}:(?:\d+:)?(?=\S)")
 # Colours: as a terminal gets them, and as a pager or cat -v shows them.
 _ANSI = re.compile(r"(?:\x1b|\^\[|ESC)\[[0-9;?]*[A-Za-z]")
@@ -237,8 +238,8 @@ def _peel_one(line, text):
         stripped = text.lstrip()
         return stripped if stripped[:1] in ("[", "<", ">") or (line.bare and stripped) else None
     if first in (">", "|"):
-        match = _QUOTE.match(text)
-        return text[match.end() :] if line.bare else None
+        match = _QUOTE.match(text) if line.bare else None
+        return text[match.end() :] if match else None
     if first == "<":
         return _after(line, _LEVEL.match(text), text)
     if first == "[":
@@ -274,7 +275,7 @@ def _peel_bracket(line, text):
     if match and line.stamp is None:
         line.stamp = match.group(1)
         return _after(line, match, text)
-    return _after(line, _RELATIVE.match(text), text)
+    return _after(line, _RELATIVE.match(text) or _POD.match(text), text)
 
 
 def _peel_digits(line, text):

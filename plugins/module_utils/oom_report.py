@@ -61,7 +61,7 @@ _FRAME = re.compile(r"[\s{}\[\],]*$|```|~~~|</?[a-z]")
 _SUFFIX = re.compile(r"[\"'`][\])},;]{0,3}$")
 # Where terminals break lines inside words.
 _COLUMNS = frozenset([80, 100, 120, 132])
-_PADDING = (b"\t", b">", b"|")
+_PADDING = (b"\t", b">")
 _FIRST = r"(?: invoked oom-killer: gfp_mask=|: page allocation (?:failure|stalls))"
 _FIRST_AT = re.compile(_FIRST)
 # A separator with a blank before the name is surer than one without, which the name itself may hold (kworker/0:2).
@@ -151,8 +151,12 @@ class Assembler:
 
     def feed_line(self, line):
         """Take one kernel_log.Line."""
-        self._opened.number += 1
         text = line.text
+        if line.sender == "journal" or not text and not line.bare and line.uptime is None:
+            # Another field of an entry that has one on each line.
+            self._flush()
+            return
+        self._opened.number += 1
         if "oom-killer" in text or "page alloc" in text:
             self._learn(line)
         if self._suffix is not None and text.endswith(self._suffix):
@@ -262,10 +266,9 @@ class Assembler:
         if line.uptime is not None and self._repeated(line, text):
             return
         first = text[0]
-        if first == "[":
-            done = self._tasks.line(line, text)
-        else:
-            done = self._rare_line(line, text) or self._memory.line(line, text)
+        done = first == "[" and self._tasks.line(line, text)
+        if not done:
+            done = self._rare_line(line, text) or first != "[" and self._memory.line(line, text)
         if not (done or self._heads.by_hand(text) or self._ends.deadlocked(line, text)):
             self._other(line, text)
 

@@ -47,6 +47,7 @@ PROTECTION = re.compile(r"min\s+protection\s+(\d+)kB\s+--\s+low\s+protection\s+(
 STATS = re.compile(r"^Memory\s+cgroup\s+stats(?:\s+for\s+(.*?))?:(?=\s|$)(?!\s*\S*/)(.*)$", re.S)
 STAT_KB = re.compile(r"\b([a-z][\w()]*):(\d+)KB")
 STAT = re.compile(r"(?:^|\s)([a-z][a-z0-9_.]*)\s+(\d+)(?=\s|$)")
+_WHOLE_STATS = re.compile(r"\s*(?:(?:[a-z][\w()]*:\d+KB\s*)*|(?:[a-z][a-z0-9_.]*\s+\d+\s*)*)$")
 STAT_LINE = re.compile(r"^(?:[a-z][a-z0-9_.]*\s+\d+(?:\s+|$))+$")
 
 COUNTER = re.compile(r"([A-Za-z][\w()-]*):\s*(\d+)")
@@ -285,8 +286,8 @@ def cut_end(text):
 def _broken(text, unit):
     """Return whether a line that was wrapped is broken inside a word; unit: what each number ends with."""
     parts = text.split("\n")
-    for before, after in zip(parts, parts[1:]):
-        last, first = before.split()[-1:], after.split()[:1]
+    for number in range(1, len(parts)):
+        last, first = parts[number - 1].split()[-1:], parts[number].split()[:1]
         for word in last + first:
             if not _WORD.match(word) or unit and re.match(r"(?!pages_scanned)\D.*:\d+$", word):
                 return True
@@ -348,11 +349,15 @@ def limit_bytes(kilobytes):
 
 
 def parse_stats(text):
-    """Return {name: number} of a cgroup's statistics: KB as bytes, memory.stat's own bytes and counts as printed."""
+    """Return ({name: number}, cut) of a cgroup's statistics: KB as bytes, memory.stat's bytes and counts as printed.
+
+    cut: the text was wrapped inside a word.
+    """
     found = STAT_KB.findall(text)
+    whole = all(_WHOLE_STATS.match(part) for part in text.split("\n"))
     if found:
-        return {name_of(name): int(value) * 1024 for name, value in found}
-    return {name: int(value) for name, value in STAT.findall(text)}
+        return {name_of(name): int(value) * 1024 for name, value in found}, not whole
+    return {name: int(value) for name, value in STAT.findall(text)}, not whole
 
 
 def parse_context(text):
@@ -408,7 +413,9 @@ def parse_victim(match):
     }
     # The oldest kernels print nothing after the name, or a full stop.
     tail = rest.rstrip()[-40:]
-    broken = any(not re.match(r"\s*,?\s*(?:[A-Za-z_-]+[:,]?|\d+,)", part) for part in rest.split("\n")[1:])
+    broken = "\n" in victim["comm"]
+    victim["comm"] = victim["comm"].replace("\n", " ").strip()
+    broken = broken or any(not re.match(r"\s*,?\s*(?:[A-Za-z_-]+[:,]?|\d+,)", part) for part in rest.split("\n")[1:])
     victim["cut"] = (
         broken or bool(tail.strip(".")) and not _WHOLE_VICTIM.search(tail) or bool(sizes) and "file-rss" not in sizes
     )

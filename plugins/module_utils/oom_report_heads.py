@@ -28,7 +28,7 @@ class HeadLines:
         trigger = builder.trigger
         trigger["comm"] = _comm(match.group("comm"))
         trigger["gfp_mask"] = match.group("mask")
-        trigger["gfp_flags"] = match.group("flags")
+        trigger["gfp_flags"] = _flags(match.group("flags"))
         trigger["order"] = int(match.group("order"))
         trigger["oom_score_adj"] = integer(match.group("score"))
         if match.group("adj") is not None:
@@ -49,7 +49,7 @@ class HeadLines:
         trigger["comm"] = _comm(match.group("comm"))
         builder.mixed = trigger["comm"] is None
         trigger["gfp_mask"] = match.group("mask")
-        trigger["gfp_flags"] = match.group("flags")
+        trigger["gfp_flags"] = _flags(match.group("flags"))
         order = fields.ORDER.search(match.group("rest"))
         trigger["order"] = int(order.group(1)) if order else None
         builder.nodemask, builder.cpuset = match.group("nodemask"), match.group("cpuset")
@@ -104,6 +104,12 @@ class HeadLines:
                 trigger["comm"], trigger["pid"], builder.last = comm, pid, self._opened.number
                 trigger["cpu"], trigger["uid"] = integer(match.group("cpu")), integer(match.groupdict().get("uid"))
                 builder.kernel = builder.kernel or match.group("kernel") or None
+                # A release is followed by "#", or it was broken inside.
+                builder.mixed = (
+                    builder.mixed
+                    or text[match.end() : match.end() + 1] == "\n" != text[-1:]
+                    and (text[match.end() + 1 : match.end() + 2] != "#")
+                )
                 builder.position = max(builder.position, PREAMBLE)
                 return True
         for builder in self._opened.builders:
@@ -133,6 +139,11 @@ class HeadLines:
         elif "show memory" in lowered:
             self._opened.show_memory = self._opened.number
         return True
+
+
+def _flags(text):
+    """Return the names of a gfp mask, between which a mail program or a terminal may have broken the line."""
+    return None if text is None else "".join(text.split())
 
 
 def _comm(text):

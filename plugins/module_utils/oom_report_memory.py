@@ -64,7 +64,9 @@ class MemoryLines:
             return False
         builder = self._opened.pick(line, MEMCG)
         if builder.room(builder.groups):
-            builder.groups.append((match.group(1), fields.parse_stats(match.group(2))))
+            stats, cut = fields.parse_stats(match.group(2))
+            builder.groups.append((match.group(1), stats))
+            builder.mixed = builder.mixed or cut
         builder.memcg.setdefault("stats", True)
         return True
 
@@ -92,7 +94,7 @@ class MemoryLines:
                 break
         if builder is None:
             return False
-        builder.store(builder.groups[-1][1], fields.parse_stats(text))
+        builder.store(builder.groups[-1][1], fields.parse_stats(text)[0])
         builder.last = self._opened.number
         return True
 

@@ -40,7 +40,9 @@ options:
     description:
       - Logs to read instead of the host's own, each a file, a directory, or a pattern such as C(/srv/logs/kern*).
       - A file may be text of any kind that holds kernel messages (syslog, dmesg, a journal in JSON or in the export format,
-        lines of a container runtime, a mail), plain or compressed with gzip, xz, bzip2 or zstd, or a journal file.
+        lines of a container runtime or of a cloud's log, a serial console, a mail, a page or an issue into which somebody has
+        copied it, a terminal that broke the lines), in UTF-8 or UTF-16, plain or compressed with gzip, xz, bzip2 or zstd, or a
+        journal file.
       - A directory with journal files is read as a journal, another one file by file.
     type: list
     elements: path

@@ -34,8 +34,8 @@ def each_line(name: str, head: str, tail: str = "\n") -> None:
     """
 
     def wrap(lines: list[str]) -> str:
-        text, number, caller = "", 0, oom_texts._caller(lines)
-        for when, record in _times(lines):
+        text, number = "", 0
+        for (when, record), caller in zip(_times(lines), oom_texts.callers(lines), strict=True):
             for line in record.split("\n"):
                 number += 1
                 begin = head.replace("%S", f"[{when:12.6f}] ").replace("%s", f"{when:.6f}")
@@ -51,8 +51,8 @@ def padded(name: str, head: str) -> None:
 
     def wrap(lines: list[str]) -> str:
         text = ""
-        for when, record in _times(lines):
-            begin = head.replace("%s", f"{when:12.6f}").replace("%T", oom_texts._caller(lines))
+        for (when, record), caller in zip(_times(lines), oom_texts.callers(lines), strict=True):
+            begin = head.replace("%s", f"{when:12.6f}").replace("%T", caller)
             text += begin + record.replace("\n", "\n" + " " * len(begin)) + "\n"
         return text
 

@@ -41,7 +41,16 @@ def collect(*sources, **options) -> oom_report_merge.Collection:
     return collection
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress, bz2.compress], ids=["plain", "gz", "xz", "bz2"])
+def utf_16(raw: bytes) -> bytes:
+    """Return a text as PowerShell writes it."""
+    return raw.decode().encode("utf-16")
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [bytes, gzip.compress, lzma.compress, bz2.compress, utf_16],
+    ids=["plain", "gz", "xz", "bz2", "utf-16"],
+)
 def test_what_a_file_is_packed_with_is_seen_in_it(tmp_path, pack):
     path = tmp_path / "any-name"
     path.write_bytes(pack(oom_texts.syslog_seconds(oom_texts.global_612()).encode()))

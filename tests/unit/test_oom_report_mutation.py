@@ -285,3 +285,16 @@ def test_lines_of_logs_of_booted_kernels_deleted_repeated_and_cut(path):
         ):
             reports = read(b"".join(changed))
             assert several or all(wrong(report, true) == [] for report in reports), lines[at]
+
+
+@pytest.mark.parametrize("name", sorted(oom_texts.REPORTS))
+@pytest.mark.parametrize("prefix", [oom_texts.dmesg, oom_texts.syslog_seconds], ids=lambda one: one.__name__)
+def test_broken_inside_words_at_any_column(name, prefix):
+    true = originals(oom_texts.REPORTS[name]())
+    text = prefix(oom_texts.REPORTS[name]())
+    for width in range(60, 170):
+        folded = "".join(
+            line[at : at + width] + "\n" for line in text.splitlines() for at in range(0, max(1, len(line)), width)
+        )
+        for report in read(folded):
+            assert wrong(report, true) == [], width

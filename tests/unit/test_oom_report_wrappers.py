@@ -2,11 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whatever was put around a report, the report is the same: every wrapper, written reports and logs of booted kernels."""
+"""Whatever was put around a report, the report is the same: every wrapper, written reports, logs of booted kernels."""
 
 from __future__ import annotations
 
 import functools
+import json
 import lzma
 import re
 from collections.abc import Callable
@@ -37,6 +38,8 @@ LOGS = (
     "6.12_overcommit",
     "6.12_sysrq",
 )
+# What stands before the kernel's text in these logs: the records of /dev/kmsg, journalctl's or dmesg's prefix.
+BEFORE = re.compile(r"^(?:\d+,\d+,\d+,[^;]*;|\S.*? lab kernel: |(?:<\d+>)?\[ *\d+\.\d+\] ?)")
 WRAPPERS = {**oom_wrappers.WRAPPERS, **{function.__name__: function for function in oom_texts.PREFIXES}}
 
 
@@ -51,13 +54,19 @@ def read(text: str | bytes) -> tuple[list[dict], dict]:
 
 @functools.cache
 def records(name: str) -> tuple[str, ...]:
-    """Return the kernel's lines from the first report of a log on, without what dmesg put before them."""
-    told = lzma.decompress((FIXTURES / f"{name}.log.xz").read_bytes()).decode("utf-8").splitlines()
-    # All that these logs have before a report's own lines is the time.
-    lines = [re.sub(r"^\[ *\d+\.\d+\] ?", "", line) for line in told]
+    """Return the kernel's records from the first report of a log on, without what stood before them."""
+    lines: list[str] = []
+    for told in lzma.decompress((FIXTURES / f"{name}.log.xz").read_bytes()).decode("utf-8").splitlines():
+        if told.startswith("{"):
+            lines.append(json.loads(told)["MESSAGE"])
+        elif told.startswith("          ") and lines:
+            lines[-1] += "\n" + told.strip()
+        elif not told.startswith(" "):
+            lines.append(BEFORE.sub("", told).replace("\\x0a", "\n"))
     begins = re.compile("invoked oom-killer|page allocation failure|__vm_enough_memory|Manual OOM")
     start = next(at for at, line in enumerate(lines) if begins.search(line))
-    return tuple(lines[start : start + 1500])
+    # Refusals of one program are all the same but for the time, which not every wrapper keeps.
+    return tuple(lines[start : start + (1 if "vm_enough_memory" in lines[start] else 1500)])
 
 
 @functools.cache
