@@ -44,7 +44,9 @@ class Builder:
         self.kind = kind
         self.line = line
         self.caller = line.caller
-        self.number = self.last = number
+        self.number = self._last = number
+        # Reports that began while this one had no end, printed by nobody knows whom.
+        self.newer = []
         self.uptime = line.uptime
         self.headed = False
         self.position = HEADER
@@ -89,6 +91,18 @@ class Builder:
         self.unparsed = []
         self.unparsed_count = 0
         self.seen = set()
+
+    @property
+    def last(self):
+        """The number of the last line that was taken for this report's."""
+        return self._last
+
+    @last.setter
+    def last(self, number):
+        self._last = number
+        for other in self.newer:
+            # This report went on after the other began: lines of either may have been taken for the other's.
+            other.mixed = True
 
     @property
     def finished(self):

@@ -304,17 +304,26 @@ def _truncated(builder, report):
     """Return whether lines of the report are missing, cut, or may be another report's."""
     if builder.mixed or not builder.headed or builder.unparsed_count:
         return True
-    if _zones_differ(builder):
+    if _zones_differ(builder) or _ends_twice(builder):
         return True
     if builder.kind == "allocation_failure":
         return "free" not in builder.pages or "reserved" not in builder.pages
     if not (builder.meminfo and "free" in builder.pages or "usage" in builder.memcg):
+        return True
+    if not builder.meminfo and (builder.pages or builder.sizes or builder.zones or builder.nodes or builder.hugepages):
         return True
     if report["scope"] is None or not builder.finished:
         return True
     if builder.meminfo and _memory_incomplete(builder):
         return True
     return _end_incomplete(builder)
+
+
+def _ends_twice(builder):
+    """Return whether a report has the end of another one: where the kernel panics, it has chosen and killed nobody."""
+    return builder.outcome in ("panic", "deadlocked", "no_killable_process") and bool(
+        builder.victims or builder.context or builder.intent
+    )
 
 
 def _zones_differ(builder):

@@ -59,7 +59,9 @@ class OpenReports:
     def expire(self):
         """Close the reports of which nothing came for long."""
         for builder in list(self.builders):
-            if self.number - builder.last > (GRACE if builder.finished else PATIENCE):
+            # What may yet turn out to have another's lines has to wait for them.
+            unsure = any(builder in other.newer for other in self.builders if other is not builder)
+            if self.number - builder.last > (GRACE if builder.finished and not unsure else PATIENCE):
                 self.close(builder)
 
     def close(self, builder):
@@ -98,17 +100,22 @@ class OpenReports:
 
     def new_header(self, line, kind):
         """Open the report that a first line begins, and close those that it ends."""
+        unsure = []
         for other in list(self.builders):
             same = line.caller is None or other.caller is None or other.caller == line.caller
             if not same:
                 continue
-            if other.finished or (line.caller is not None and other.caller == line.caller):
+            own = line.caller is not None and other.caller == line.caller
+            if own or other.finished and other.group is None:
                 self.close(other)
             else:
                 # Lines of the older report may still come; nothing tells them from the newer one's.
-                other.mixed = True
+                other.mixed = other.mixed or not other.finished
+                unsure.append(other)
         builder = self.start(line, kind)
         builder.headed = True
+        for other in unsure:
+            other.newer.append(builder)
         return builder
 
     def pick(self, line, part, begins=False):
@@ -218,10 +225,13 @@ class OpenReports:
         for one in able:
             if not one.victims and one.intent is not None and one.intent["pid"] == pid:
                 return one
+        unfinished = [one for one in able if not one.finished]
         for one in able:
             if one.group is not None:
+                for other in unfinished:
+                    # It may be the end of this one as well.
+                    one.mixed = other.mixed = True
                 return one
-        unfinished = [one for one in able if not one.finished]
         if unfinished:
             if len(unfinished) > 1:
                 for one in unfinished:
@@ -253,13 +263,16 @@ class OpenReports:
 
     def end(self, line):
         """Return the report that a line without a process ends."""
-        builder = self.last_of(
-            lambda one: (
-                one.kind == "oom" and not one.finished and (line.caller is None or one.caller in (None, line.caller))
-            )
-        )
-        if builder is None:
-            builder = self.start(line)
+        able = [
+            one
+            for one in self.builders
+            if one.kind == "oom" and not one.finished and (line.caller is None or one.caller in (None, line.caller))
+        ]
+        if len(able) > 1:
+            # Nothing tells which of them it is.
+            for one in able:
+                one.mixed = True
+        builder = able[-1] if able else self.start(line)
         builder.last = self.number
         return builder
 

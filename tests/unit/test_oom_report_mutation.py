@@ -180,6 +180,46 @@ def test_two_reports_mixed(one, two, chance, callers):
         assert any(wrong(report, known) == [] for known in true), (one, two)
 
 
+def interleaved(one: str, two: str, prefix, order: str) -> str:
+    """Return two reports mixed: order says of which the next line is, "a" or "b"; the rest of both follows."""
+    left, right = prefix(oom_texts.REPORTS[one]()).splitlines(True), prefix(oom_texts.REPORTS[two]()).splitlines(True)
+    mixed = []
+    for which in order:
+        source = left if which == "a" else right
+        if source:
+            mixed.append(source.pop(0))
+    return "".join(mixed + left + right)
+
+
+def test_a_kill_and_a_panic_are_not_of_one_report():
+    """Two CPUs whose lines nothing tells apart: one kills, the other panics."""
+    lines = oom_texts.global_612()
+    at = next(number for number, line in enumerate(lines) if line.startswith("oom-kill:"))
+    both = [*lines[: at + 1], *oom_texts.panicked()[-2:], *lines[at + 1 :]]
+    reports = read(oom_texts.dmesg(both))
+    assert [report["truncated"] for report in reports] == [True] * len(reports)
+
+
+@pytest.mark.parametrize(
+    ("one", "two"), [("global_612", "panicked"), ("memcg_group", "global_310"), ("panicked", "memcg_v1")]
+)
+def test_reports_in_long_pieces_of_each_other(one, two):
+    """Not only line by line: a header of one, then all of the other's middle, and so on."""
+    true = [originals(oom_texts.REPORTS[name]()) for name in (one, two)]
+    chance = random.Random(one + two)
+    for _try in range(60):
+        order = "".join(chance.choice("ab") * chance.randint(1, 24) for _piece in range(20))
+        for report in read(interleaved(one, two, oom_texts.dmesg, order)):
+            assert any(wrong(report, known) == [] for known in true), order
+
+
+def test_a_report_that_was_cut_leaves_the_next_one_whole():
+    """The newer report is in doubt only where the older one goes on after it began."""
+    cut = oom_texts.global_310()[:20]
+    reports = read(oom_texts.dmesg([*cut, *oom_texts.global_612()]))
+    assert [report["truncated"] for report in reports] == [True, False]
+
+
 def test_two_cpus_told_apart_by_caller():
     first = oom_texts.dmesg_caller(oom_texts.global_612()).splitlines(True)
     second = oom_texts.dmesg_caller(oom_texts.memcg_v2()).splitlines(True)
