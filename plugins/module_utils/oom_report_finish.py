@@ -80,6 +80,9 @@ def finish(builder, log):
         "hugepages": builder.hugepages,
         "memcg": _memcg(builder),
         "tasks": _tasks(builder, size),
+        "tasks_total": None,
+        "tasks_by_comm": None,
+        "tasks_left_out": 0,
         "slab_info": None
         if builder.slab is None
         else [{"name": name, "used": used, "total": total} for name, used, total in builder.slab],
