@@ -116,6 +116,9 @@ class OpenReports:
         builder.headed = True
         for other in unsure:
             other.newer.append(builder)
+            if not other.body and not other.finished and self.number - other.number <= TRACE:
+                # Two first lines in a row: whose account of memory follows, nothing tells.
+                builder.mixed = True
         return builder
 
     def pick(self, line, part, begins=False):

@@ -21,7 +21,7 @@ import pytest
 from ansible_collections.linux_memory.oom.plugins.module_utils import log_source, oom_report_merge, oom_report_table
 from ansible_collections.linux_memory.oom.plugins.module_utils.tree import Tree
 from ansible_collections.linux_memory.oom.plugins.modules import oom_report_info
-from ansible_collections.linux_memory.oom.plugins.plugin_utils import diagnosis, page
+from ansible_collections.linux_memory.oom.plugins.plugin_utils import diagnosis, from_report, page
 
 NOW = 1_760_000_000.0
 # The local time of the reports in oom_texts, as their logs write it.
@@ -404,9 +404,11 @@ def test_a_small_table_gives_the_same_verdict(tmp_path):
     source = log_source.FileSource(str(log(tmp_path / "kern.log", oom_texts.syslog_iso(large(3000)))))
     (report,) = collect(source).reports()
     verdicts = diagnosis.diagnose({}, [report])
+    pools = from_report.pools_of(report, from_report.tasks_of(report))
     oom_report_table.shorten(report, 20)
     assert report["tasks_left_out"] == 2983
     assert [one["summary"] for one in diagnosis.diagnose({}, [report])] == [one["summary"] for one in verdicts]
+    assert from_report.pools_of(report, from_report.tasks_of(report)) == pools
     shown = page._names_then(report)
     assert shown[0].startswith("429 × w")
 

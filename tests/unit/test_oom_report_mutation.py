@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import functools
 import lzma
 import random
+import re
 from pathlib import Path
 
 import oom_texts
@@ -306,6 +308,95 @@ def ends_with(cut: str, value: str, report: dict) -> bool:
         and value.lstrip("-").isdigit()
         and int(value.lstrip("-")) in {int(digits) * factor for factor in (1, 1024, report["page_size"])}
     )
+
+
+def families() -> dict[str, Path]:
+    """Return one log of each kind of failure and version of cgroups, in whatever form the lab left it, by its name."""
+    found: dict[str, Path] = {}
+    for path in sorted(FIXTURES.glob("*.log.xz")):
+        found.setdefault(path.name.split("_", 1)[1].split(".")[0], path)
+    return found
+
+
+FAMILIES = families()
+
+
+@functools.cache
+def whole(path: Path) -> tuple[list[bytes], list[dict], list[dict]]:
+    """Return the lines of a log around its first two reports, those reports, and their facts."""
+    lines = lzma.decompress(path.read_bytes()).splitlines(True)
+    mark = re.compile(rb"invoked oom-killer|page allocation failure|vm_enough_memory")
+    starts = [at for at, line in enumerate(lines) if mark.search(line)]
+    first = max(0, starts[0] - 3) if starts else 0
+    lines = lines[first : starts[2] if len(starts) > 2 else None][:900]
+    reports = read(b"".join(lines))
+    return lines, reports, [facts(report) for report in reports]
+
+
+def assert_never_wrong(path: Path, damaged: list[bytes], told: object) -> None:
+    """Look for a report that asserts what none of the whole ones does, and does not say truncated."""
+    _lines, _reports, true = whole(path)
+    for report in read(b"".join(damaged)):
+        assert any(wrong(report, known) == [] for known in true), told
+
+
+def test_there_are_families_enough():
+    assert len(FAMILIES) >= 20
+    assert {"panic", "cpuset", "mempolicy", "slab", "hugepages", "sysrq", "cgroup_group_kill_v2"} <= set(FAMILIES)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_lines_deleted_from_each_family(name):
+    lines, _reports, _true = whole(FAMILIES[name])
+    chance = random.Random(name)
+    for _try in range(12):
+        gone = {chance.randrange(len(lines)) for _line in range(chance.choice([1, 1, 3, 20]))}
+        damaged = [line for at, line in enumerate(lines) if at not in gone]
+        assert_never_wrong(FAMILIES[name], damaged, [lines[at] for at in sorted(gone)])
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_lines_repeated_in_each_family(name):
+    lines, reports, _true = whole(FAMILIES[name])
+    chance = random.Random(name)
+    for _try in range(12):
+        at = chance.randrange(len(lines))
+        place = chance.choice([at + 1, min(len(lines), at + chance.randint(1, 9))])
+        damaged = [*lines[:place], lines[at], *lines[place:]]
+        assert_never_wrong(FAMILIES[name], damaged, lines[at])
+    doubled = [line for line in lines for _twice in range(2)]
+    assert len(read(b"".join(doubled))) == len(reports)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_each_family_truncated(name):
+    lines, _reports, true = whole(FAMILIES[name])
+    chance = random.Random(name)
+    for _try in range(12):
+        at = chance.randrange(len(lines))
+        cut = chance.randrange(len(lines[at]) + 1)
+        # At the end, where the file stops inside a line; at the start, where the ring buffer was overwritten.
+        for report in read(b"".join([*lines[:at], lines[at][:cut]]))[-1:]:
+            assert report["truncated"] or any(wrong(report, known) == [] for known in true), lines[at][:cut]
+        assert_never_wrong(FAMILIES[name], lines[at:], lines[at])
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_each_family_interleaved_with_the_next(name):
+    names = list(FAMILIES)
+    other = FAMILIES[names[(names.index(name) + 1) % len(names)]]
+    (one, _first, true), (two, _second, more) = whole(FAMILIES[name]), whole(other)
+    chance = random.Random(name)
+    for _try in range(4):
+        left, right, mixed = list(one[:200]), list(two[:200]), []
+        longest = chance.choice([1, 4, 30])
+        while left or right:
+            source = left if left and (not right or chance.random() < 0.5) else right
+            length = chance.randint(1, longest)
+            mixed += source[:length]
+            del source[:length]
+        for report in read(b"".join(mixed)):
+            assert any(wrong(report, known) == [] for known in [*true, *more]), (name, other.name)
 
 
 @pytest.mark.parametrize("path", sorted(FIXTURES.glob("*.log.xz")), ids=lambda path: path.name)
