@@ -58,7 +58,7 @@ def finish(builder, log):
         "cgroup": None,
         "oom_memcg": context.get("oom_memcg") or builder.memcg.get("limit_of"),
         "task_memcg": context.get("task_memcg") or builder.memcg.get("task"),
-        "nodemask": _mask(context.get("nodemask", builder.nodemask)),
+        "nodemask": _mask(context.get("nodemask")) or _mask(builder.nodemask),
         "mems_allowed": context.get("mems_allowed", builder.mems_allowed),
         "cpuset": context.get("cpuset", builder.cpuset),
         "sysrq": builder.sysrq,

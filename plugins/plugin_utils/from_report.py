@@ -212,7 +212,7 @@ def pools_of(report: Mapping[str, Any], tasks: Iterable[Task]) -> tuple[Task, ..
         found = [
             Task(name, held, count=int(count), unit=units.get(name))
             for name, count, held in named
-            if name and count and held
+            if name and count and held is not None
         ]
         return tuple(sorted(found, key=lambda task: -task.size))
     sums: dict[str, Task] = {}
