@@ -11,10 +11,8 @@ INVENTORY ?=
 LOG ?=
 ARGS ?=
 
-# The kernel lab takes minutes for each of these; test-matrix runs all of tests/kernel.
-ON_EACH_CHANGE := tests/kernel/test_facts_on_a_kernel.py
-# So do the scenarios: test-matrix runs all of molecule/.
-SCENARIOS ?= facts cgroup_memory_limit dirty_throttle
+# Two machines of the kernel lab at a time, each file of tests having one.
+SIDE_BY_SIDE := -n 2 --dist loadfile
 
 RUN := build/venv
 BIN := .venv/bin
@@ -36,7 +34,7 @@ test-fast: lint sanity unit ## Lint, sanity and unit tests: the loop while you w
 test-matrix: packages lint unit ## Everything, on every ansible-core and every kernel
 	$(BIN)/python tests/tools/sanity.py 2.16 2.17 2.18 2.19
 	$(BIN)/python tests/tools/scenarios.py
-	for image in bullseye bookworm trixie backports; do LINUX_MEMORY_OOM_IMAGE=$$image $(BIN)/pytest tests/kernel; done
+	for image in bullseye bookworm trixie backports; do LINUX_MEMORY_OOM_IMAGE=$$image $(BIN)/pytest $(SIDE_BY_SIDE) tests/kernel; done
 
 lint: venv ## Style, documentation, licences, the Python floor
 	tests/tools/lint.sh
@@ -45,13 +43,13 @@ sanity: venv ## ansible-test sanity on the oldest and the newest ansible-core
 	$(BIN)/python tests/tools/sanity.py 2.16 2.19
 
 unit: venv ## Unit tests, the page in a browser included
-	$(BIN)/pytest tests/unit tests/browser
+	$(BIN)/pytest -n auto tests/unit tests/browser
 
 scenarios: venv packages ## Molecule scenarios in systemd containers
 	$(BIN)/python tests/tools/scenarios.py $(SCENARIOS)
 
 kernel: venv packages ## Machines with kernels of their own, diagnosed and changed over SSH (IMAGE=bookworm)
-	LINUX_MEMORY_OOM_IMAGE=$(or $(IMAGE),bookworm) $(BIN)/pytest $(or $(TESTS),$(ON_EACH_CHANGE))
+	LINUX_MEMORY_OOM_IMAGE=$(or $(IMAGE),bookworm) $(BIN)/pytest $(SIDE_BY_SIDE) $(or $(TESTS),tests/kernel)
 
 bench: venv ## Measure (never part of the tests): BENCH=memory_facts
 	$(BIN)/python tests/benchmarks/bench_$(or $(BENCH),memory_facts).py

@@ -25,6 +25,8 @@ NEAR_LIMIT = 0.9
 
 # Hosts with more groups exist only by accident (a leak of scopes); a reading of them must still end soon.
 MOST_GROUPS = 20000
+# A node of Kubernetes has some hundred limited groups: more names than these tell a person nothing.
+MOST_LIMITED = 100
 
 EVENTS = ("low", "high", "max", "oom", "oom_kill", "oom_group_kill")
 
@@ -433,7 +435,8 @@ class First(Reader):
 def collect(tree, options, earlier=None):
     """Return the hierarchy's version and its largest groups, every one with an OOM event, and every nearly full one.
 
-    Bytes and counts; None is "no limit" for min, low, high, max and swap_max, else "unknown".
+    Bytes and counts; None is "no limit" for min, low, high, max and swap_max, else "unknown". limited tells of all
+    groups that have a limit of their own: how many, and the paths of the first MOST_LIMITED.
     """
     place = hierarchy(tree)
     if place is None:
@@ -449,7 +452,13 @@ def collect(tree, options, earlier=None):
     _say_failures(tree, reader)
     if reader.no_pressure and not any(group["pressure"] for group in groups):
         tree.missing("cgroups.pressure", reader.no_pressure)
-    return {"version": place.version, "examined": len(reader.groups), "groups": groups}
+    limited = sorted(place.path(group.below) for group in reader.groups if group.limit is not None)
+    return {
+        "version": place.version,
+        "examined": len(reader.groups),
+        "limited": {"count": len(limited), "paths": limited[:MOST_LIMITED]},
+        "groups": groups,
+    }
 
 
 def _say_failures(tree, reader):

@@ -146,6 +146,7 @@ ansible_facts:
           description:
             - Hierarchy version, and per unit or container its memory, limits, swap, events and pressure; the largest ones and
               every one that ran out of memory or is close to it.
+            - C(limited) counts all groups that have a limit and names the first 100 by their paths.
           type: dict
           returned: when the subset V(cgroups) is read
         processes:

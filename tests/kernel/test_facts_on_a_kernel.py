@@ -11,8 +11,6 @@ service that met its limit are real, the host is reached by SSH, and the answer 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -22,9 +20,10 @@ ROOT = Path(__file__).resolve().parents[2]
 LAB = ROOT / "tests" / "lab"
 sys.path.insert(0, str(LAB))
 import machines  # noqa: E402 - the lab is no package of the collection
+import play  # noqa: E402
 from rootfs import LabError  # noqa: E402
 
-IMAGE = os.environ.get("LINUX_MEMORY_OOM_IMAGE", "bookworm")
+IMAGE = machines.tested()
 MIB = 1024**2
 SPARE_DISKS = (machines.Disk(256 * MIB), *[machines.Disk(96 * MIB)] * 5)
 
@@ -41,20 +40,8 @@ def guest():
 def report(guest, tmp_path_factory):
     """Run the playbook on the machine and return (what it printed, the directory of the report)."""
     place = tmp_path_factory.mktemp("report")
-    inventory = place / "inventory.json"
-    inventory.write_text(json.dumps({"all": {"hosts": {"guest": machines.ansible_host(guest)}}}), encoding="utf-8")
-    done = subprocess.run(
-        [
-            *(str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(inventory)),
-            *("linux_memory.oom.diagnose", "-e", "sample_seconds=3"),
-            *("-e", f"memory_report_dest={place / 'reports'}", "-e", "host_timeout=600"),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=place,
-        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "build" / "collections"), "ANSIBLE_TIMEOUT": "120"},
-    )
+    asked = {"sample_seconds": 3, "memory_report_dest": str(place / "reports"), "host_timeout": 600}
+    done = play.ansible(guest, "ansible-playbook", "linux_memory.oom.diagnose", "-e", json.dumps(asked))
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout, place / "reports"
 

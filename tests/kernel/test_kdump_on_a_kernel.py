@@ -5,28 +5,25 @@
 """The role panic_on_oom_kdump on a machine with a kernel of its own: out of memory, panic, crash kernel, dump, restart.
 
 One machine, one story in the order of the tests: what the role refuses, what it sets, the restart with the command line
-that the guest's own GRUB has, the crash, the dump, and the way back. The crash image of LINUX_MEMORY_OOM_IMAGE is used.
+that the guest's own GRUB has, the crash, the dump, and the way back.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB = ROOT / "tests" / "lab"
 sys.path.insert(0, str(LAB))
 import machines  # noqa: E402 - the lab is no package of the collection
+import play  # noqa: E402
 
-IMAGE = os.environ.get("LINUX_MEMORY_OOM_IMAGE", "bookworm") + machines.KDUMP
+IMAGE = machines.tested()
 MIB = 1024**2
-ROLE = "linux_memory.oom.panic_on_oom_kdump"
+ROLE = "panic_on_oom_kdump"
 WISHES = {
     "panic_on_oom_kdump_crashkernel": "256M",
     "panic_on_oom_kdump_panic_seconds": 10,
@@ -47,45 +44,15 @@ HOG = "nohup python3 -c 'held = []\nwhile True: held.append(bytearray(b\"x\" * (
 class Guest:
     """The machine, and the role run on it."""
 
-    def __init__(self, machine, place):
+    def __init__(self, machine):
         self.machine = machine
-        self.place = place
-        hosts = {"all": {"hosts": {"guest": machines.ansible_host(machine)}}}
-        (place / "inventory.json").write_text(json.dumps(hosts), encoding="utf-8")
 
     def role(self, *options, **wishes):
         """Run the role and return (status, what it printed)."""
-        play = [
-            {
-                "hosts": "all",
-                "gather_facts": False,
-                "tasks": [
-                    {"ansible.builtin.import_role": {"name": ROLE}, "vars": {**WISHES, **wishes}},
-                    {
-                        "ansible.builtin.debug": {
-                            "msg": "reboot_required={{ panic_on_oom_kdump_reboot_required | default(none) }}"
-                        }
-                    },
-                ],
-            }
-        ]
-        (self.place / "play.yml").write_text(yaml.safe_dump(play), encoding="utf-8")
-        environment = {
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "build" / "collections"),
-            "ANSIBLE_TIMEOUT": "120",
-            "ANSIBLE_PIPELINING": "1",
+        told = {
+            "ansible.builtin.debug": {"msg": "reboot_required={{ panic_on_oom_kdump_reboot_required | default(none) }}"}
         }
-        done = subprocess.run(
-            [
-                str(Path(sys.executable).parent / "ansible-playbook"),
-                *("-i", str(self.place / "inventory.json"), "--diff", *options, str(self.place / "play.yml")),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=environment,
-        )
+        done = play.role(self.machine, ROLE, {**WISHES, **wishes}, "--diff", *options, check=False, then=(told,))
         return done.returncode, done.stdout + done.stderr
 
     def read(self, command):
@@ -94,10 +61,10 @@ class Guest:
 
 
 @pytest.fixture(scope="module")
-def guest(tmp_path_factory):
+def guest():
     """Return a booted machine with GRUB's tools and kdump-tools, and no memory for a crash kernel."""
     with machines.machine(IMAGE, memory=1536 * MIB) as one:
-        yield Guest(one, tmp_path_factory.mktemp("play"))
+        yield Guest(one)
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +130,15 @@ def test_out_of_memory_leaves_a_dump_and_the_host_comes_back(guest):
     assert "python3 invoked oom-killer" in told
     # Ready for the next one.
     assert guest.read("cat /sys/kernel/kexec_crash_loaded") == "1"
+
+
+def test_a_crash_that_is_asked_for_is_tried_and_its_dump_is_found(guest):
+    before, dumps = guest.machine.boot_id(), guest.read("ls -d /var/crash/2*").splitlines()
+    status, said = guest.role(panic_on_oom_kdump_test_crash=True, panic_on_oom_kdump_test_crash_timeout=900)
+    assert status == 0, said
+    assert guest.machine.boot_id() not in ("", before)
+    (new,) = set(guest.read("ls -d /var/crash/2*").splitlines()) - set(dumps)
+    assert "sysrq: Trigger a crash" in guest.read(f"cat {new}/dmesg.*")
 
 
 def test_the_crash_kernel_is_disabled_and_its_memory_comes_back(guest):

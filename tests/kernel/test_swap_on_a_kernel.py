@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
 import sys
 import tarfile
@@ -25,8 +24,9 @@ ROOT = Path(__file__).resolve().parents[2]
 LAB = ROOT / "tests" / "lab"
 sys.path.insert(0, str(LAB))
 import machines  # noqa: E402 - the lab is no package of the collection
+import play  # noqa: E402
 
-IMAGE = os.environ.get("LINUX_MEMORY_OOM_IMAGE", "bookworm")
+IMAGE = machines.tested()
 MIB = 1024**2
 PLUGINS = "ansible_collections/linux_memory/oom/plugins"
 FILE = "/swapfile"
@@ -125,26 +125,9 @@ def guest():
         yield Guest(one)
 
 
-@pytest.fixture(scope="module")
-def play(guest, tmp_path_factory):
-    """Return what runs the role on the machine."""
-    place = tmp_path_factory.mktemp("play")
-    host = machines.ansible_host(guest.machine)
-    (place / "hosts.json").write_text(json.dumps({"all": {"hosts": {"guest": host}}}), encoding="utf-8")
-    role = [{"hosts": "all", "gather_facts": False, "roles": ["linux_memory.oom.swap_tuning"]}]
-    (place / "play.yml").write_text(json.dumps(role), encoding="utf-8")
-
-    def run(**variables) -> str:
-        done = subprocess.run(
-            [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "hosts.json", "play.yml"]
-            + ["-e", json.dumps({f"swap_tuning_{name}": value for name, value in variables.items()})],
-            capture_output=True, text=True, check=False, cwd=place,
-            env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "build/collections"), "ANSIBLE_TIMEOUT": "120"},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    return run
+def apply(guest: Guest, **variables) -> None:
+    """Run the role on the machine."""
+    play.role(guest.machine, "swap_tuning", {f"swap_tuning_{name}": value for name, value in variables.items()})
 
 
 WANTED = {
@@ -161,10 +144,10 @@ WANTED = {
 
 
 @pytest.fixture(scope="module")
-def applied(guest, play):
+def applied(guest):
     """Apply the role; return fstab as it was."""
     before = guest.run("cat /etc/fstab; echo .; cat /proc/sys/vm/swappiness /proc/sys/vm/page-cluster")
-    play(**WANTED)
+    apply(guest, **WANTED)
     return before
 
 
@@ -266,8 +249,8 @@ def test_a_device_is_swap_only_where_it_holds_nothing(guest, applied):
     assert sorted(priority for _size, priority in swaps_of(said).values()) == [1, 7]
 
 
-def test_undo_restores_what_was(guest, play, applied):
-    play(**WANTED, state="absent")
+def test_undo_restores_what_was(guest, applied):
+    apply(guest, **WANTED, state="absent")
     assert guest.run("cat /etc/fstab; echo .; cat /proc/sys/vm/swappiness /proc/sys/vm/page-cluster") == applied
     assert guest.swaps() == {}
     said = guest.run(

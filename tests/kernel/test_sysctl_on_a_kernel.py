@@ -10,9 +10,7 @@ The tests are one story and run in their order. The disks below /srv are two, be
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -21,8 +19,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "lab"))
 import machines  # noqa: E402 - the lab is no package of the collection
+import play  # noqa: E402
 
-IMAGE = os.environ.get("LINUX_MEMORY_OOM_IMAGE", "bookworm")
+IMAGE = machines.tested()
 MIB = 1024**2
 DISKS = (machines.Disk(160 * MIB), machines.Disk(160 * MIB))
 WATCHED = (
@@ -58,11 +57,8 @@ ROLE = {
 class Guest:
     """The machine, and what asks it."""
 
-    def __init__(self, machine, place):
-        self.machine, self.place = machine, place
-        self.inventory = place / "inventory.json"
-        hosts = {"all": {"hosts": {"guest": machines.ansible_host(machine)}}}
-        self.inventory.write_text(json.dumps(hosts), encoding="utf-8")
+    def __init__(self, machine):
+        self.machine = machine
         self.first = self.values()
 
     def said(self, script):
@@ -77,51 +73,25 @@ class Guest:
         """Return the files that belong to the collection."""
         return self.said("find /etc -name '*linux_memory*' | sort").split()
 
-    def ansible(self, program, *arguments):
-        """Run a program of Ansible and return it."""
-        return subprocess.run(
-            [str(Path(sys.executable).parent / program), "-i", str(self.inventory), *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=self.place,
-            env={
-                **os.environ,
-                "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "build" / "collections"),
-                "ANSIBLE_TIMEOUT": "120",
-                "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.minimal",
-            },
-        )
-
     def vm_sysctl(self, **options):
         """Run the module and return its answer."""
-        done = self.ansible("ansible", "guest", "-m", "linux_memory.oom.vm_sysctl", "-a", json.dumps(options))
+        words = ("guest", "-m", "linux_memory.oom.vm_sysctl", "-a", json.dumps(options))
+        done = play.ansible(self.machine, "ansible", *words)
         match = re.search(r"(?:=> |! => )(\{.*\})\s*$", done.stdout, re.DOTALL)
         assert match, done.stdout + done.stderr
         return json.loads(match[1])
 
     def role(self, **variables):
         """Run the role and return how many tasks changed something."""
-        play = [
-            {
-                "hosts": "all",
-                "gather_facts": False,
-                "tasks": [{"ansible.builtin.import_role": {"name": "linux_memory.oom.dirty_throttle"}}],
-                "vars": variables,
-            }
-        ]
-        (self.place / "play.json").write_text(json.dumps(play), encoding="utf-8")
-        done = self.ansible("ansible-playbook", str(self.place / "play.json"))
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout.count("guest | CHANGED")
+        return play.changed(play.role(self.machine, "dirty_throttle", variables))
 
 
 @pytest.fixture(scope="module")
-def guest(tmp_path_factory):
+def guest():
     """Return a booted machine with a striped volume and a service."""
     with machines.machine(IMAGE, disks=DISKS) as one:
         one.run(FURNISH)
-        yield Guest(one, tmp_path_factory.mktemp("ansible"))
+        yield Guest(one)
 
 
 def throttled(guest):

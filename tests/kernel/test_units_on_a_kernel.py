@@ -10,8 +10,6 @@ The tests build on each other, in their order: limit, kill, restart in bounds, r
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,8 +19,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "lab"))
 import machines  # noqa: E402 - the lab is no package of the collection
+import play  # noqa: E402
 
-IMAGE = os.environ.get("LINUX_MEMORY_OOM_IMAGE", "bookworm")
+IMAGE = machines.tested()
 MIB = 1024**2
 
 HOLD = "import time; held = [bytearray(1 << 20) for _ in range({})]; time.sleep(3600)"
@@ -60,44 +59,16 @@ def guest():
 @pytest.fixture(scope="module")
 def role(guest, tmp_path_factory):
     """Return a function that runs the role and gives (exit status, the module's result, what was printed)."""
-    place = tmp_path_factory.mktemp("role")
-    inventory = {"all": {"hosts": {"guest": machines.ansible_host(guest)}}}
-    (place / "inventory.json").write_text(json.dumps(inventory), encoding="utf-8")
-    save = {
-        "content": "{{ __cgroup_memory_limit_result | to_json }}",
-        "dest": str(place / "result.json"),
-        "mode": "0600",
-    }
-    play = {
-        "hosts": "all",
-        "gather_facts": False,
-        "tasks": [
-            {"ansible.builtin.include_role": {"name": "linux_memory.oom.cgroup_memory_limit"}},
-            {"ansible.builtin.copy": save, "delegate_to": "localhost", "check_mode": False, "changed_when": False},
-        ],
-    }
-    (place / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
+    result = tmp_path_factory.mktemp("role") / "result.json"
+    copy = {"content": "{{ __cgroup_memory_limit_result | to_json }}", "dest": str(result), "mode": "0600"}
+    save = {"ansible.builtin.copy": copy, "delegate_to": "localhost", "check_mode": False, "changed_when": False}
 
     def run(*options, **variables):
-        (place / "result.json").unlink(missing_ok=True)
+        result.unlink(missing_ok=True)
         given = {f"cgroup_memory_limit_{name}": value for name, value in variables.items()}
-        done = subprocess.run(
-            [
-                *(str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(place / "inventory.json")),
-                *(str(place / "play.yml"), "-e", json.dumps(given), *options),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={
-                **os.environ,
-                "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "build" / "collections"),
-                "ANSIBLE_TIMEOUT": "120",
-                "ANSIBLE_PIPELINING": "1",
-            },
-        )
-        result = place / "result.json"
-        return done.returncode, json.loads(result.read_text()) if result.exists() else {}, done.stdout + done.stderr
+        done = play.role(guest, "cgroup_memory_limit", given, *options, check=False, then=(save,))
+        answer = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}
+        return done.returncode, answer, done.stdout + done.stderr
 
     return run
 

@@ -163,6 +163,11 @@ def image(name: str) -> Image:
     return Image(name, place / "disk.raw", Boot(place / "vmlinuz", place / "initrd", ARGUMENTS))
 
 
+def tested() -> str:
+    """Return the name of the image that the kernel tests use: one for all of them, since it takes minutes to make."""
+    return os.environ.get("LINUX_MEMORY_OOM_IMAGE", "bookworm") + KDUMP
+
+
 def _make_disk(archive: Path, place: Path) -> None:
     """Turn a root file system into a disk, with its kernel and initrd beside it."""
     partial = place.with_name(f"{place.name}.{os.getpid()}.partial")
@@ -200,6 +205,15 @@ def has_kvm() -> bool:
     return os.access("/dev/kvm", os.R_OK | os.W_OK) and ("vmx" in flags or "svm" in flags)
 
 
+def usual_processors() -> int:
+    """Return how many processors a machine gets.
+
+    Under emulation it is one: a second can lose its timer when this machine is busy, and the guest then stands still at
+    boot. Its clock is slow as well, since two emulated TSCs are not in step.
+    """
+    return 2 if has_kvm() else 1
+
+
 def free_port() -> int:
     """Return a TCP port on loopback that nothing listens on."""
     with socket.socket() as probe:
@@ -214,7 +228,7 @@ class Machine:
     image: Image
     place: Path
     memory: int = 1024**3
-    processors: int = 2
+    processors: int = field(default_factory=lambda: usual_processors())
     append: str = ""
     disks: tuple[Disk, ...] = ()
     qemu_options: tuple[str, ...] = ()

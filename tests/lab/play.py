@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -17,33 +18,59 @@ import machines
 from rootfs import LabError
 
 COLLECTIONS = Path(__file__).resolve().parents[2] / "build" / "collections"
+ENVIRONMENT = {
+    "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
+    "ANSIBLE_LOCALHOST_WARNING": "False",
+    "ANSIBLE_PIPELINING": "True",
+    # A machine under emulation may take long to answer.
+    "ANSIBLE_TIMEOUT": "120",
+}
 
 
-def run(one: machines.Machine, plays: list[dict], *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run plays on the machine, which is the host `guest`. Raises LabError where they fail and check is set."""
+def ansible(one: machines.Machine, program: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of Ansible that knows the machine by the name guest, and return how it ended."""
     with tempfile.TemporaryDirectory() as place:
-        inventory, playbook = Path(place) / "inventory.json", Path(place) / "play.json"
+        inventory = Path(place) / "inventory.json"
         inventory.write_text(json.dumps({"all": {"hosts": {"guest": machines.ansible_host(one)}}}), encoding="utf-8")
-        playbook.write_text(json.dumps(plays), encoding="utf-8")
-        done = subprocess.run(
-            [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(inventory), *words, str(playbook)],
+        return subprocess.run(
+            [str(Path(sys.executable).parent / program), "-i", str(inventory), *words],
+            # SSH makes the standard input that it inherits non-blocking, and Ansible refuses such a one.
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
             cwd=place,
-            env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_TIMEOUT": "120"},
+            env={**os.environ, **ENVIRONMENT},
         )
+
+
+def run(one: machines.Machine, plays: list[dict], *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run plays on the machine. Raises LabError where they fail and check is set."""
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as playbook:
+        json.dump(plays, playbook)
+        playbook.flush()
+        done = ansible(one, "ansible-playbook", *words, playbook.name)
     if check and done.returncode:
         raise LabError(f"ansible-playbook failed on {one.image.name}:\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
     return done
 
 
-def role(one: machines.Machine, name: str, variables: dict, *words: str, check: bool = True):
-    """Apply a role of the collection with variables."""
+def role(
+    one: machines.Machine, name: str, variables: dict, *words: str, check: bool = True, then: tuple[dict, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Apply a role of the collection with variables, and then run further tasks."""
     play = {
         "hosts": "guest",
         "gather_facts": False,
         "vars": variables,
-        "roles": [f"linux_memory.oom.{name}"],
+        "tasks": [{"ansible.builtin.import_role": {"name": f"linux_memory.oom.{name}"}}, *then],
     }
     return run(one, [play], *words, check=check)
+
+
+def changed(done: subprocess.CompletedProcess[str]) -> int:
+    """Return how many tasks a run of ansible-playbook changed something with. Raises LabError where it did not end."""
+    recap = re.search(r"^guest +: .*\bchanged=([0-9]+)", done.stdout, re.MULTILINE)
+    if not recap:
+        raise LabError(f"ansible-playbook did not come to its end:\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
+    return int(recap[1])

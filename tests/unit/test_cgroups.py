@@ -168,6 +168,8 @@ def test_v2_lists_the_largest_the_killed_and_the_full(tmp_path):
     groups["/system.slice/refused.service"] = group_v2(6 * MIB, oom=2)
     value = subject.collect(tree_v2(tmp_path, groups), dict(OPTIONS, top=3))
     assert value["examined"] == 25
+    # Also those that are not listed: mode 2 of panic_on_oom would panic for each of them.
+    assert value["limited"] == {"count": 2, "paths": ["/system.slice/full.service", "/system.slice/roomy.service"]}
     assert [path.rsplit("/", 1)[1] for path in paths(value)] == [
         "system.slice",
         "big00.service",
@@ -176,6 +178,12 @@ def test_v2_lists_the_largest_the_killed_and_the_full(tmp_path):
         "killed.service",
         "refused.service",
     ]
+
+
+def test_of_many_limited_groups_the_first_are_named_and_all_are_counted(tmp_path):
+    groups = {"/pod%03d.slice" % number: group_v2(MIB, maximum=str(9 * MIB)) for number in range(120)}
+    limited = subject.collect(tree_v2(tmp_path, groups), OPTIONS)["limited"]
+    assert (limited["count"], len(limited["paths"]), limited["paths"][0]) == (120, 100, "/pod000.slice")
 
 
 class Counting(Tree):

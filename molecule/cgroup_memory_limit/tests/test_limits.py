@@ -40,7 +40,7 @@ def memory(host) -> int:
 
 
 @pytest.mark.parametrize(
-    ("unit", "name", "value"),
+    ("unit", "directive", "value"),
     [
         ("steady.service", "MemoryMax", 96 * MIB),
         ("steady.service", "MemorySwapMax", 1536 * MIB),
@@ -58,8 +58,8 @@ def memory(host) -> int:
         ("dbus.socket", "MemoryMax", 32 * MIB),
     ],
 )
-def test_systemd_has_what_was_asked_for(host, unit, name, value):
-    assert host.steady(unit)[name] == str(value)
+def test_systemd_has_what_was_asked_for(host, unit, directive, value):
+    assert host.steady(unit)[directive] == str(value)
 
 
 def test_the_pressure_limit_has_the_name_that_this_systemd_knows(host):

@@ -7,21 +7,17 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from pathlib import Path
 
 import pytest
-import testinfra
 import yaml
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "shared"))
 import recorded  # noqa: E402 - beside the scenarios
 
-RUN = os.environ["LINUX_MEMORY_OOM_RUN"]
-PLATFORMS = yaml.safe_load(Path(os.environ["MOLECULE_FILE"]).read_text(encoding="utf-8"))["platforms"]
 ASKED = yaml.safe_load((HERE.parent / "refusals.yml").read_text(encoding="utf-8"))
 SETTINGS = {
     "vm.dirty_bytes": "100000000",
@@ -32,18 +28,6 @@ SETTINGS = {
     "vm.dirty_writeback_centisecs": "200",
 }
 OURS = "/etc/sysctl.d/99-linux_memory_oom-dirty_throttle.conf"
-
-
-@pytest.fixture(params=[platform["name"] for platform in PLATFORMS])
-def name(request):
-    """Return the name of each host."""
-    return request.param
-
-
-@pytest.fixture
-def host(name):
-    """Return each host, to ask."""
-    return testinfra.get_host(f"podman://{RUN}-{name}")
 
 
 @pytest.fixture

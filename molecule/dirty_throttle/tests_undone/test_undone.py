@@ -7,22 +7,10 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
-import pytest
-import testinfra
-import yaml
 
-RUN = os.environ["LINUX_MEMORY_OOM_RUN"]
-PLATFORMS = yaml.safe_load(Path(os.environ["MOLECULE_FILE"]).read_text(encoding="utf-8"))["platforms"]
 SNAPSHOT = Path(__file__).resolve().parents[1] / "snapshot.sh"
-
-
-@pytest.fixture(params=[platform["name"] for platform in PLATFORMS])
-def host(request):
-    """Return each host, to ask."""
-    return testinfra.get_host(f"podman://{RUN}-{request.param}")
 
 
 def test_everything_is_as_it_was(host):

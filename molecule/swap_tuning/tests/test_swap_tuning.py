@@ -7,30 +7,15 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
 import pytest
-import testinfra
-import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "shared"))
 import recorded
 
-RUN = os.environ["LINUX_MEMORY_OOM_RUN"]
-PLATFORMS = yaml.safe_load(Path(os.environ["MOLECULE_FILE"]).read_text(encoding="utf-8"))["platforms"]
 BASE = "linux_memory_oom-swap_tuning"
-
-
-@pytest.fixture(scope="module", params=[one["name"] for one in PLATFORMS])
-def name(request):
-    return request.param
-
-
-@pytest.fixture(scope="module")
-def host(name):
-    return testinfra.get_host(f"podman://{RUN}-{name}")
 
 
 def shown(host, unit, *names):

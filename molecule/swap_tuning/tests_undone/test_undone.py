@@ -6,23 +6,10 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 
-import pytest
-import testinfra
-import yaml
-
-RUN = os.environ["LINUX_MEMORY_OOM_RUN"]
-PLATFORMS = yaml.safe_load(Path(os.environ["MOLECULE_FILE"]).read_text(encoding="utf-8"))["platforms"]
 LOOK = (
     "sha256sum /etc/fstab; find /etc/systemd /etc/sysctl.d /usr/local /etc/linux_memory_oom -print 2>/dev/null | sort"
 )
-
-
-@pytest.fixture(scope="module", params=[one["name"] for one in PLATFORMS])
-def host(request):
-    return testinfra.get_host(f"podman://{RUN}-{request.param}")
 
 
 def test_the_files_are_those_from_before(host):

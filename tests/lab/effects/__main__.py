@@ -123,7 +123,7 @@ WRITER = {
     ]
 }
 SWAP = {"swap_tuning_files": [{"path": "/swapfile-effects", "size": "384M"}], "swap_tuning_swappiness": 60}
-RESTARTS = {"swap_tuning_restarts": {"leaky.service": {"every": "20s"}}}
+RESTARTS = {"swap_tuning_restarts": [{"unit": "leaky.service", "runtime_max": "40s", "restart": "always"}]}
 LIMIT = {"cgroup_memory_limit_units": {"bursty.service": {"MemoryMax": "192M"}}}
 
 EXPERIMENTS = {

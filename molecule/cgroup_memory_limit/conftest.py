@@ -2,26 +2,19 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The hosts, asked directly through podman: through Ansible each question would take a second."""
+"""The hosts, and what systemd says of their units."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 import testinfra
-import yaml
-
-PLATFORMS = yaml.safe_load(Path(os.environ["MOLECULE_FILE"]).read_text(encoding="utf-8"))["platforms"]
 
 
 class Host:
     """One host of the matrix."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.testinfra = testinfra.get_host(f"podman://{os.environ['LINUX_MEMORY_OOM_RUN']}-{name}")
+    def __init__(self, name: str, asked: testinfra.host.Host) -> None:
+        self.name, self.testinfra = name, asked
         self._units: dict[str, dict[str, str]] = {}
         self._files: dict[str, str | None] = {}
 
@@ -48,7 +41,7 @@ class Host:
         return self._files[path]
 
 
-@pytest.fixture(scope="session", params=[platform["name"] for platform in PLATFORMS])
-def host(request) -> Host:
+@pytest.fixture(scope="session")
+def host(name, host) -> Host:
     """Return each host of the scenario."""
-    return Host(request.param)
+    return Host(name, host)
