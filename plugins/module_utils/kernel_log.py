@@ -117,10 +117,14 @@ _CALLER_FIELD = re.compile(r"caller=([TC]\d+)")
 _LEVEL = re.compile(r"<\d{1,3}>(?:1 (?=\d{4}-|- ))?")
 _SECONDS = re.compile(r"\[ *(\d+\.\d+)(?: +<[^>]*>|@\d+)?\] ?")
 _CALLER = re.compile(r"\[ *([TC]\d+)\] ?")
+# Android: the CPU and the task, as MediaTek, Samsung and Qualcomm print them.
 _CPU_TASK = re.compile(r"\(\d+\)\[\d+:[^\]]{1,15}\] ?")
+_CPU_NAME_TASK = re.compile(r"\[\d{1,2}: *[^\]]{1,16}: *\d+\] ?")
+_CPU_AND_TASK = re.compile(r"c\d{1,2} +\d+ ")
 _RELATIVE = re.compile(r"\[(?: *\+ *\d+\.\d+|[A-Z][a-z]{2}[ \d]\d \d\d:\d\d)\] ?")
 _BRACKET_DATE = re.compile(r"\[(" + _DATE + "[T ]" + _CLOCK + _ZONE + r")\] ?")
-_CTIME = re.compile(r"\[([^\[\]=]{0,40}?\d\d:\d\d:\d\d[^\[\]=]{0,12})\] ?")
+_CTIME = re.compile(r"\[([^\[\]=]{0,40}?\d\d:\d\d:\d\d[^\[\]=]{0,24})\] ?")
+_POD = re.compile(r"\[(?:pod|container|job)/[^\]\s]{1,200}\] ")
 _ISO = re.compile("(" + _DATE + "[T ]" + _CLOCK + _ZONE + r")\s+")
 _SHORT_FULL = re.compile(r"\w{2,4}\.? (" + _DATE + " " + _CLOCK + r" [A-Za-z0-9+:-]{1,6})\s+")
 _SYSLOG = re.compile(r"(?:\d{4} |[A-Z][a-z]{2} (?=[A-Z]))?([A-Z][a-z]{2} [ \d]?\d " + _CLOCK + r"(?: \d{4})?)[: ]\s*")
@@ -135,15 +139,25 @@ _FACILITY = re.compile(r"(?:kern|user|daemon|syslog) *:(?:emerg|alert|crit|err|w
 _SENDER = re.compile(r"(?![\[<])(\S+) (?=[A-Za-z_(/])([^\s:\[\]=]{1,80})(?:\[\d+\])?: ")
 _SENDER_5424 = re.compile(r"(\S+) (\S+) (\S+) (\S+) (-|\[[^\]]*\](?:\[[^\]]*\])*) ?(?:\xef\xbb\xbf|\ufeff)?")
 _KERNEL = re.compile(r"(?:(?!kern\.)(\S+) )?(?:kern\.\w+ )?(?:kernel|vmunix)(?:\[\d+\])?: ?")
-_QUOTE = re.compile(r"(?:[>|][ \t]?)+")
+_KERNEL_TABS = re.compile(r"(\S+)\t(?:kernel|vmunix)\t")
+_RELAYED = re.compile(r"(?:\S+ )?[A-Z][a-z]{2} [ \d]\d " + _CLOCK + r" (?=\S+ (?:kernel|vmunix))")
+_QUOTE = re.compile(r"(?:>[ \t]?|\|(?:[ \t]|$|(?=[|>])))+")
 _GREP = re.compile(r"[^\s:\[\]<>=]{1,200}\.?(?:log|messages|syslog|dmesg)[^\s:\[\]]{0,40}:(?:\d+:)?(?=\S)")
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_PRETTY_FIELD = re.compile(r'\s*"([A-Z_0-9]+)" ?: ?(.*?),?\s*$')
+# Colours: as a terminal gets them, and as a pager or cat -v shows them.
+_ANSI = re.compile(r"(?:\x1b|\^\[|ESC)\[[0-9;?]*[A-Za-z]")
+_ANSI_SIGNS = ("\x1b", "^[[", "ESC[")
+_PRETTY_FIELD = re.compile(r'\s*"([A-Za-z_0-9@]+)" ?: *(.*?),?\s*$')
+# What the source of a web page has for a character, and what ends a line there or in a log of rsyslog.
+_ENTITY = re.compile(r"&(lt|gt|amp|quot|apos|nbsp|#0?39|#x27|#34|#160);")
+_ENTITIES = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "#34": '"', "nbsp": " ", "#160": " "}
+_LINE_END = re.compile(r"(?:\s|#015|<br ?/?>)+$")
 
 _KERNEL_SENDERS = frozenset(["kernel", "vmunix", "klogd", "dmesg", "kern"])
 
 # Names under which log shippers and container runtimes keep the text and the time of a line in JSON.
-_JSON_TEXT = ("MESSAGE", "log", "message", "msg", "line", "text")
+_JSON_TEXT = ("MESSAGE", "log", "message", "msg", "line", "text", "textPayload")
+# The objects inside of which some of them keep the text.
+_JSON_INNER = ("jsonPayload", "_source", "fields", "log", "data")
 _JSON_TIME = ("time", "@timestamp", "timestamp", "ts")
 
 
@@ -151,16 +165,18 @@ class Line:
     """One line of a log without what stands before the kernel's own text.
 
     text: the message. bare: nothing but blanks and quote marks stood before it (a wrapped or continued line).
+    cleaned: colours, escapes or line ends of something else than the kernel were taken out of it.
     stamp: the time as written, or None. epoch: seconds since 1970 where the log says so without a zone to guess.
     uptime: the kernel's seconds since boot. caller: "T<task>" or "C<cpu>". sender: syslog's program, "kernel" for
     kernel messages, None where the log names none. host, boot: as the journal or syslog name them.
     """
 
-    __slots__ = ("text", "bare", "stamp", "epoch", "uptime", "caller", "sender", "host", "boot")
+    __slots__ = ("text", "bare", "cleaned", "stamp", "epoch", "uptime", "caller", "sender", "host", "boot")
 
     def __init__(self, text=""):
         self.text = text
         self.bare = True
+        self.cleaned = False
         self.stamp = None
         self.epoch = None
         self.uptime = None
@@ -196,7 +212,7 @@ def parse_line(text):
         first = text[:1]
         # What else may follow is another prefix in brackets, never "[<task>]", which is the kernel's own, or the
         # sender, which journalctl writes after the seconds.
-        plain = first not in ("<", "[", "(") and (uptime or not first.isdigit())
+        plain = first not in ("<", "[", "(", "c") and (uptime or not first.isdigit()) and text[:2] != " ["
         if plain and (stamp or text.find("kernel:", 0, 72) < 0) or first == "[" and _TASK.match(text):
             return line
     _peel(line)
@@ -222,8 +238,8 @@ def _peel_one(line, text):
         stripped = text.lstrip()
         return stripped if stripped[:1] in ("[", "<", ">") or (line.bare and stripped) else None
     if first in (">", "|"):
-        match = _QUOTE.match(text)
-        return text[match.end() :] if line.bare else None
+        match = _QUOTE.match(text) if line.bare else None
+        return text[match.end() :] if match else None
     if first == "<":
         return _after(line, _LEVEL.match(text), text)
     if first == "[":
@@ -252,11 +268,14 @@ def _peel_bracket(line, text):
     if match:
         line.caller = match.group(1)
         return _after(line, match, text)
+    match = _CPU_NAME_TASK.match(text) if line.uptime is not None else None
+    if match:
+        return _after(line, match, text)
     match = _BRACKET_DATE.match(text) or _CTIME.match(text)
     if match and line.stamp is None:
         line.stamp = match.group(1)
         return _after(line, match, text)
-    return _after(line, _RELATIVE.match(text), text)
+    return _after(line, _RELATIVE.match(text) or _POD.match(text), text)
 
 
 def _peel_digits(line, text):
@@ -303,6 +322,10 @@ def _peel_word(line, text):
         line.bare = False
         line.sender = "kernel" if match.group(1) == "MESSAGE" else "journal"
         return match.group(2)
+    if line.uptime is not None and text[:1] == "c":
+        match = _CPU_AND_TASK.match(text)
+        if match:
+            return _after(line, match, text)
     if line.sender is None:
         match = _KERNEL.match(text)
         if match:
@@ -319,11 +342,15 @@ def _sender(line, text):
     match = _CRI.match(text)
     if match:
         return text[match.end() :]
-    match = _KERNEL.match(text)
+    match = _KERNEL.match(text) or _KERNEL_TABS.match(text)
     if match:
         line.host = match.group(1)
         line.sender = "kernel"
         return text[match.end() :]
+    match = _RELAYED.match(text)
+    if match:
+        # The first time is that of who passed the line on; it may have the year and the zone that the second lacks.
+        return _sender(line, text[match.end() :])
     match = _SENDER.match(text)
     if match and not text.startswith("["):
         line.host = match.group(1)
@@ -346,22 +373,38 @@ def decode(raw):
         raw = raw[:-1]
     text = raw.decode("utf-8", "replace")
     start = raw[:1]
-    if start in (b"{", b"\x1e", b"d") or raw[:2] == b'\t"':
+    if start in (b"{", b"\x1e", b"d") or raw[:3] == b"- {":
         entry = _json_entry(text)
         if entry is not None:
             return from_fields(entry)
-        if raw[:2] == b'\t"':
-            return _pretty(text)
-    if "\x1b" in text:
+    elif start in (b"\t", b" ") and raw.lstrip()[:1] == b'"':
+        line = _pretty(text)
+        if line is not None:
+            return line
+    plain = _cleaned(text)
+    line = parse_line(plain)
+    line.cleaned = plain != text
+    return line
+
+
+def _cleaned(text):
+    """Return text without what terminals, web pages and their copies put into it."""
+    if "\x1b" in text or "[" in text and any(sign in text for sign in _ANSI_SIGNS):
         text = _ANSI.sub("", text)
-    return parse_line(text)
+    if "&" in text:
+        text = _ENTITY.sub(lambda match: _ENTITIES.get(match.group(1), "'"), text)
+    if "\xa0" in text or "\ufeff" in text:
+        text = text.replace("\xa0", " ").replace("\ufeff", "")
+    if text[-1:] in ("5", ">", "\r"):
+        text = _LINE_END.sub("", text)
+    return text
 
 
 def _json_entry(text):
-    """Return the object that a line of JSON holds (journalctl -o json, json-sse, json-seq, Docker), or None."""
+    """Return the object that a line of JSON holds (journalctl -o json, json-sse, json-seq, Docker, YAML), or None."""
     text = text.lstrip("\x1e")
-    if text.startswith("data: {"):
-        text = text[6:]
+    if text.startswith(("data: {", "- {")):
+        text = text[text.index("{") :]
     if not text.lstrip().startswith("{"):
         return None
     try:
@@ -372,18 +415,24 @@ def _json_entry(text):
 
 
 def _pretty(text):
-    """Return the Line for one field of journalctl -o json-pretty: the message, or an empty line of no sender."""
+    """Return the Line for a field of JSON on many lines (journalctl -o json-pretty, dmesg --json, logs of clouds).
+
+    The message, or an empty line for another field; None where it is none.
+    """
     match = _PRETTY_FIELD.match(text)
+    if not match:
+        return None
     line = Line("")
     line.bare = False
-    if match and match.group(1) == "MESSAGE":
+    if match.group(1) in _JSON_TEXT:
         try:
             message = json.loads(match.group(2))
         except (ValueError, RecursionError):
             return line
-        line = parse_line(_message(message))
+        line = parse_line(_message(message).rstrip("\n"))
         line.bare = False
-        line.sender = "kernel"
+        if match.group(1) == "MESSAGE":
+            line.sender = "kernel"
     return line
 
 
@@ -399,9 +448,13 @@ def _message(value):
 
 def from_fields(entry):
     """Return the Line for a journal entry or another JSON object: {field: text}. See systemd.journal-fields(7)."""
+    for name in _JSON_INNER:
+        inner = entry.get(name)
+        if isinstance(inner, dict) and any(isinstance(inner.get(name), str) for name in _JSON_TEXT):
+            entry = dict(entry, **inner)
     text = ""
     for name in _JSON_TEXT:
-        if name in entry:
+        if name in entry and not isinstance(entry[name], dict):
             text = _message(entry[name])
             break
     line = parse_line(text.rstrip("\n"))

@@ -13,6 +13,7 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import bz2
+import codecs
 import errno
 import glob
 import gzip
@@ -82,7 +83,7 @@ class FileSource(Source):
                 head = stream.read(8)
                 stream.seek(0)
                 journal = head == _JOURNAL_SIGNATURE
-                yield from journal_pieces(["--file=" + self.real]) if journal else _unpacked(stream, head)
+                yield from journal_pieces(["--file=" + self.real]) if journal else as_utf8(_unpacked(stream, head))
         except EnvironmentError as error:
             raise SourceError(why(error))
         except (EOFError, lzma.LZMAError, zlib.error) as error:
@@ -107,6 +108,15 @@ def _stream_pieces(stream):
         if not piece:
             return
         yield piece
+
+
+def as_utf8(pieces):
+    """Yield pieces of text in UTF-8 where a byte order mark says that they are in UTF-16, as PowerShell writes them."""
+    decoder = None
+    for number, piece in enumerate(pieces):
+        if number == 0 and piece[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            decoder = codecs.getincrementaldecoder("utf-16")("replace")
+        yield decoder.decode(piece).encode("utf-8", "replace") if decoder else piece
 
 
 def _zstd_pieces(stream):

@@ -47,6 +47,7 @@ PROTECTION = re.compile(r"min\s+protection\s+(\d+)kB\s+--\s+low\s+protection\s+(
 STATS = re.compile(r"^Memory\s+cgroup\s+stats(?:\s+for\s+(.*?))?:(?=\s|$)(?!\s*\S*/)(.*)$", re.S)
 STAT_KB = re.compile(r"\b([a-z][\w()]*):(\d+)KB")
 STAT = re.compile(r"(?:^|\s)([a-z][a-z0-9_.]*)\s+(\d+)(?=\s|$)")
+_WHOLE_STATS = re.compile(r"\s*(?:(?:[a-z][\w()]*:\d+KB\s*)*|(?:[a-z][a-z0-9_.]*\s+\d+\s*)*)$")
 STAT_LINE = re.compile(r"^(?:[a-z][a-z0-9_.]*\s+\d+(?:\s+|$))+$")
 
 COUNTER = re.compile(r"([A-Za-z][\w()-]*):\s*(\d+)")
@@ -74,16 +75,6 @@ SLAB_TITLE = re.compile(r"^Name\s+Used\s+Total")
 TABLE = re.compile(r"^\[\s*pid\s*\]\s+uid\s+tgid\s+total_vm\s+rss\s+(.*?)\s*\bname\s*$", re.S)
 ROW_START = re.compile(r"^\[\s*\d+\]\s+-?\d+\s+\d+\s")
 OOM_KILL = re.compile(r"oom-kill:\s*constraint=")
-KILLED = re.compile(
-    r"^(?:(?P<message>[A-Z][\w ]*(?:\([\w ]+\))?):\s+)?Killed\s+process\s+(?P<pid>\d+)(?:,\s+UID\s+(?P<uid>\d+),)?\s+"
-    r"\((?:(?P<comm>.*)\)(?=\s+(?:total-vm|vsz):)|(?P<short>.*?)\)(?=[\s,.]|$))(?P<rest>.*)$",
-    re.S,
-)
-KILLED_CUT = re.compile(
-    r"^(?:(?P<message>[A-Z][\w ]*(?:\([\w ]+\))?):\s+)?Killed\s+process\s+(?P<pid>\d+)\s*"
-    r"(?P<comm>(?!))?(?P<short>(?!))?(?:\([^()]*)?$"
-)
-KILL = re.compile(r"oom-kill:\s*constraint=")
 KILLED = re.compile(
     r"^(?:(?P<message>[A-Z][\w ]*(?:\([\w ]+\))?):\s+)?Killed\s+process\s+(?P<pid>\d+)(?:,\s+UID\s+(?P<uid>\d+),)?\s+"
     r"\((?:(?P<comm>.*)\)(?=\s+(?:total-vm|vsz):)|(?P<short>.*?)\)(?=[\s,.]|$))(?P<rest>.*)$",
@@ -129,8 +120,13 @@ _NO_LIMIT_KB = 1 << 52
 # PAGE_COUNTER_MAX of a 32-bit kernel with 4 KiB pages, in kB.
 _NO_LIMIT_KB_32 = 8589934588
 
+# The words of lines of figures: what is broken elsewhere than between them was broken inside a word.
+_WORD = re.compile(
+    r"(?:Node|\d+|[A-Z]\w*|[A-Za-z][\w()-]*:(?:\d+(?:[kK]B)?)?|\d+[kK]B|\w+\?|yes|no|Mem-[Ii]nfo:|free:|pages_scanned:\d+)$"
+)
 # How a whole line of these kinds ends.
 _WHOLE_SIZES = re.compile(r"(?:\d[kK]B|\?\s*(?:yes|no)|pages_scanned:\d+)$")
+_OF_VICTIM = re.compile(r"\d\s*kB\b|\bUID:|oom_score_adj|^\s*-?\d+,?\s*$|^\s*kB")
 _WHOLE_VICTIM = re.compile(r"(?:\dkB|UID:\s*\d+|oom_score_adj:\s*-?\d+)$")
 
 # The last names that the kernel puts on a line of global counters; a line that ends otherwise was cut.
@@ -236,7 +232,7 @@ ROW_PATTERNS = {
 _FAST_ROWS = {
     count: re.compile(
         r"(?:([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) \S+ kernel: )?(?:<\d+>)?(?:\[ *(\d+\.\d+)\](?:\[ *([TC]\d+)\])? )?"
-        r"\[ *(\d+)\]" + r" +(-?\d+)" * (count - 1) + r" (\S[^\\#\r]*)$"
+        r"\[ *(\d+)\]" + r" +(-?\d+)" * (count - 1) + r" (\S[^\\#&\r\x1b]*)$"
     )
     for count in range(6, 15)
 }
@@ -287,6 +283,19 @@ def cut_end(text):
     return text, False
 
 
+def _broken(text, unit):
+    """Return whether a line that was wrapped is broken inside a word; unit: what each number ends with."""
+    parts = text.split("\n")
+    for number in range(1, len(parts)):
+        last, first = parts[number - 1].split()[-1:], parts[number].split()[:1]
+        for word in last + first:
+            if not _WORD.match(word) or unit and re.match(r"(?!pages_scanned)\D.*:\d+$", word):
+                return True
+        if first and last and not unit and first[0].isdigit() != last[0].endswith(":"):
+            return True
+    return False
+
+
 def parse_counters(text):
     """Return ({name: pages}, cut) of a line of Mem-Info's global counters; None where text is no such line."""
     text, cut = cut_end(text)
@@ -303,7 +312,7 @@ def parse_counters(text):
         return None
     if "\n" not in text and name_of(found[-1][0]) not in LAST_COUNTERS and known:
         cut = True
-    return values, cut or bool(rest)
+    return values, cut or bool(rest) or "\n" in text and _broken(text, False)
 
 
 def parse_sizes(text):
@@ -317,6 +326,7 @@ def parse_sizes(text):
         elif word in ("yes", "no"):
             flags[name] = word == "yes"
     # "name:<n>" at the very end without its unit was cut inside the number or the unit.
+    cut = cut or "\n" in text and _broken(text, True)
     return values, flags, cut or not _WHOLE_SIZES.search(text.rstrip()[-40:])
 
 
@@ -339,11 +349,15 @@ def limit_bytes(kilobytes):
 
 
 def parse_stats(text):
-    """Return {name: number} of a cgroup's statistics: KB as bytes, memory.stat's own bytes and counts as printed."""
+    """Return ({name: number}, cut) of a cgroup's statistics: KB as bytes, memory.stat's bytes and counts as printed.
+
+    cut: the text was wrapped inside a word.
+    """
     found = STAT_KB.findall(text)
+    whole = all(_WHOLE_STATS.match(part) for part in text.split("\n"))
     if found:
-        return {name_of(name): int(value) * 1024 for name, value in found}
-    return {name: int(value) for name, value in STAT.findall(text)}
+        return {name_of(name): int(value) * 1024 for name, value in found}, not whole
+    return {name: int(value) for name, value in STAT.findall(text)}, not whole
 
 
 def parse_context(text):
@@ -380,7 +394,9 @@ _CONTEXT = (
 
 def parse_victim(match):
     """Return a victim's fields (bytes) from a match of KILLED; "cut" is True where the line ends inside a field."""
-    rest = match.group("rest")
+    # What follows a log in a letter or on a page is no part of its last line.
+    parts = match.group("rest").split("\n")
+    rest = "\n".join(parts[:1] + [part for part in parts[1:] if _OF_VICTIM.search(part)])
     sizes = {name: int(value) * 1024 for name, value in re.findall(r"([a-z-]+):\s*(\d+)\s*kB", rest)}
     uid = match.group("uid") or _first(re.search(r"\bUID:?\s*(\d+)(?=[\s,]|$)", rest))
     adjustment = _first(re.search(r"\boom_score_adj:\s*(-?\d+)", rest))
@@ -397,7 +413,12 @@ def parse_victim(match):
     }
     # The oldest kernels print nothing after the name, or a full stop.
     tail = rest.rstrip()[-40:]
-    victim["cut"] = bool(tail.strip(".")) and not _WHOLE_VICTIM.search(tail) or bool(sizes) and "file-rss" not in sizes
+    broken = "\n" in victim["comm"]
+    victim["comm"] = victim["comm"].replace("\n", " ").strip()
+    broken = broken or any(not re.match(r"\s*,?\s*(?:[A-Za-z_-]+[:,]?|\d+,)", part) for part in rest.split("\n")[1:])
+    victim["cut"] = (
+        broken or bool(tail.strip(".")) and not _WHOLE_VICTIM.search(tail) or bool(sizes) and "file-rss" not in sizes
+    )
     return victim
 
 

@@ -14,8 +14,10 @@ import re
 import time
 
 from ansible_collections.linux_memory.oom.plugins.module_utils import log_source
-from ansible_collections.linux_memory.oom.plugins.module_utils.oom_report import SAMPLES, Assembler
+from ansible_collections.linux_memory.oom.plugins.module_utils.oom_report import Assembler
+from ansible_collections.linux_memory.oom.plugins.module_utils.oom_report_open import SAMPLES
 from ansible_collections.linux_memory.oom.plugins.module_utils.oom_report_scan import scan
+from ansible_collections.linux_memory.oom.plugins.module_utils.oom_report_table import NEWEST, shorten, sum_up
 
 # Seconds that two logs may differ about the time of one message: syslog writes it down later than the kernel says
 # it, and without fractions.
@@ -82,13 +84,14 @@ class Collection:
     """Reads sources one after the other and keeps the newest reports of each.
 
     since, until: epoch seconds or None; a report whose time is not known is kept. limit: how many reports of a
-    source are kept, 0 for all.
+    source are kept, 0 for all. tasks: how many rows of a task table are kept, 0 for all; the newest report keeps more.
     """
 
-    def __init__(self, since=None, until=None, limit=0):
+    def __init__(self, since=None, until=None, limit=0, tasks=0):
         self.since = since
         self.until = until
         self.limit = limit
+        self.tasks = tasks
         self.found = 0
         self.kept = []
         self.sources = []
@@ -104,13 +107,14 @@ class Collection:
             for report in scan(source.pieces(), assembler):
                 if self._wanted(report):
                     count += 1
-                    newest.append(report)
+                    self._keep(newest, report)
         except log_source.SourceError as error:
             # scan() was left in the middle; what had begun is a report cut short.
             assembler.finish()
-            late = [report for report in assembler.reports if report["kind"] != "memory_dump" and self._wanted(report)]
+            late = [report for report in assembler.take() if self._wanted(report)]
             count += len(late)
-            newest.extend(late)
+            for report in late:
+                self._keep(newest, report)
             self.unavailable[source.path] = str(error)
         except Exception as error:  # whatever a log may hold, the other logs are still wanted
             self.unavailable[source.path] = "error in this collection, please report it: %s: %s" % (
@@ -122,6 +126,19 @@ class Collection:
         self._add_unparsed(source.path, assembler.unparsed)
         if source.path not in self.unavailable or count:
             self.sources.append({"source": source.name, "path": source.path, "reports": count})
+
+    def _keep(self, newest, report):
+        """Add a report to those of its log, the tables made small at once: a hundred large ones fill memory."""
+        sum_up(report)
+        if self.tasks:
+            shorten(report, max(self.tasks, NEWEST))
+            if report["kind"] == "oom":
+                for older in reversed(newest):
+                    shorten(older, self.tasks)
+                    if older["kind"] == "oom":
+                        # Those before it were made small when it came.
+                        break
+        newest.append(report)
 
     def _wanted(self, report):
         epoch = report["epoch"]
@@ -221,7 +238,7 @@ def _worth(report):
     return (
         not report["truncated"],
         report["memory"] is not None,
-        len(report["tasks"] or []),
+        (report["tasks_total"] or {}).get("tasks", 0),
         report["uptime"] is not None,
         report["boot"] is not None,
     )

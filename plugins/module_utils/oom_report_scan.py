@@ -18,13 +18,13 @@ from ansible_collections.linux_memory.oom.plugins.module_utils import kernel_log
 
 # A report has at least one of these. Each is looked for in a large piece of the log at once, which costs far less
 # than looking at lines; so the fewer the better.
-MARKS = (b"oom-kill", b"illed process ", b"ut of memory", b"page allocation", b"for the allocation", b"active_anon:")
+MARKS = (b"oom-kill", b"illed process ", b"ut of memory", b"page allocation", b"vm_enough_memory", b"active_anon:")
 # A journal's message that is no UTF-8 is a list of numbers in JSON, in which no word can be found.
 JSON_MARKS = MARKS + (b'"MESSAGE":[',)
 
 _CONFIRM = re.compile(
     rb"oom-kill(?:er)?:|Mem-[Ii]nfo:|Killed process \d|[Oo]ut of memory(?: \([\w ]+\))?(?::|\.| and no)|"
-    rb"page allocation (?:failure|stalls)|enough memory for the allocation|uid +tgid +total_vm|active_anon:\d+|"
+    rb"page allocation (?:failure|stalls)|vm_enough_memory: +pid|uid +tgid +total_vm|active_anon:\d+|"
     rb"\"MESSAGE\":\["
 )
 # Lines that are part of a report though they come before its first mark, where its beginning was lost.
@@ -57,15 +57,10 @@ def scan(pieces, assembler):
             export = data.startswith(b"__CURSOR=")
             marks = JSON_MARKS if data[:16].lstrip(b"\x1edat: ").startswith(b"{") else MARKS
         start = _scan_data(data, start, assembler, export, marks, False)
-        yield from _taken(assembler)
+        yield from assembler.take()
     _scan_data(data, start, assembler, export, marks, True)
     assembler.finish()
-    yield from _taken(assembler)
-
-
-def _taken(assembler):
-    reports, assembler.reports = assembler.reports, []
-    return [report for report in reports if report["kind"] != "memory_dump"]
+    yield from assembler.take()
 
 
 def _scan_data(data, start, assembler, export, marks, last):

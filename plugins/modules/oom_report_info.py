@@ -40,7 +40,9 @@ options:
     description:
       - Logs to read instead of the host's own, each a file, a directory, or a pattern such as C(/srv/logs/kern*).
       - A file may be text of any kind that holds kernel messages (syslog, dmesg, a journal in JSON or in the export format,
-        lines of a container runtime, a mail), plain or compressed with gzip, xz, bzip2 or zstd, or a journal file.
+        lines of a container runtime or of a cloud's log, a serial console, a mail, a page or an issue into which somebody has
+        copied it, a terminal that broke the lines), in UTF-8 or UTF-16, plain or compressed with gzip, xz, bzip2 or zstd, or a
+        journal file.
       - A directory with journal files is read as a journal, another one file by file.
     type: list
     elements: path
@@ -71,9 +73,11 @@ options:
   tasks:
     description:
       - How many tasks of each report's task table to return, the largest ones in the order of the table; V(0) returns all.
-      - The newest report of the OOM killer keeps its whole table, because the diagnosis takes tasks of one name together.
+      - The task that asked for memory and those that were killed are returned in any case, and of the newest report of the OOM
+        killer 1000 tasks.
+      - RV(reports[].tasks_total) and RV(reports[].tasks_by_comm) are sums over all tasks, also over those that are left out.
     type: int
-    default: 0
+    default: 200
 notes:
   - Reading the journal and the ring buffer needs root, or the groups C(adm) or C(systemd-journal). What may not be read is named
     in RV(unavailable), and the module goes on with the rest.
@@ -309,6 +313,17 @@ reports:
       description: How many tasks of the table were left out because of O(tasks).
       type: int
       returned: always
+    tasks_total:
+      description: The number of all tasks in the table, C(tasks), and what they hold together, C(rss), C(rss_anon), C(rss_file),
+        C(rss_shmem) and C(swap), as far as the kernel prints it. Null where it printed no table.
+      type: dict
+      returned: always
+    tasks_by_comm:
+      description: The same sums for the tasks of each name, C(comm), the 50 names that hold the most, the largest first. Null
+        where the kernel printed no table.
+      type: list
+      elements: dict
+      returned: always
     slab_info:
       description: The caches of unreclaimable slab, C(name), C(used) and C(total). Null where the kernel printed none.
       type: list
@@ -368,13 +383,13 @@ unavailable:
 """
 
 import glob
-import heapq
 import os
 import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.linux_memory.oom.plugins.module_utils import log_source
 from ansible_collections.linux_memory.oom.plugins.module_utils.oom_report_merge import Collection, merge, parse_when
+from ansible_collections.linux_memory.oom.plugins.module_utils.oom_report_table import NEWEST, shorten
 from ansible_collections.linux_memory.oom.plugins.module_utils.tree import Tree
 
 MOST_REPORTS = 100000
@@ -466,16 +481,10 @@ def newest(collection, limit):
 
 
 def shorten_tables(reports, most):
-    """Keep the largest tasks of each report, and all of the newest report of the OOM killer. reports: oldest first."""
-    whole = next((report for report in reversed(reports) if report["kind"] == "oom"), None)
+    """Keep the largest tasks of each report, and more of the newest report of the OOM killer. reports: oldest first."""
+    newest_one = next((report for report in reversed(reports) if report["kind"] == "oom"), None)
     for report in reports:
-        tasks = report["tasks"] or []
-        report["tasks_left_out"] = 0
-        if most and len(tasks) > most and report is not whole:
-            sizes = [((task.get("rss") or 0) + (task.get("swap") or 0), -place) for place, task in enumerate(tasks)]
-            kept = {-place for _size, place in heapq.nlargest(most, sizes)}
-            report["tasks"] = [task for place, task in enumerate(tasks) if place in kept]
-            report["tasks_left_out"] = len(tasks) - most
+        shorten(report, max(most, NEWEST) if most and report is newest_one else most)
     return reports
 
 
@@ -490,7 +499,7 @@ def main():
             "until": {"type": "str"},
             "limit": {"type": "int", "default": 100},
             "boots": {"type": "int", "default": 0},
-            "tasks": {"type": "int", "default": 0},
+            "tasks": {"type": "int", "default": 200},
         },
         supports_check_mode=True,
     )
@@ -500,7 +509,7 @@ def main():
     except ValueError as error:
         module.fail_json(msg=str(error))
     sources, missing = choose(module.params, paths, since, until)
-    collection = Collection(since, until, module.params["limit"])
+    collection = Collection(since, until, module.params["limit"], module.params["tasks"])
     for source in sources:
         collection.read(source)
     missing.update(collection.unavailable)

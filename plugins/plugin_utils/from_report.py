@@ -99,7 +99,9 @@ def _has_whole_table(report: Mapping[str, Any]) -> bool:
     return len(listed) > 1 and (victim in listed or (victim is None and report.get("panicked") is True))
 
 
-def _whole(get: Any, owned: float | None, facts: State, tasks: Sequence[Task]) -> tuple[float | None, str]:
+def _whole(
+    report: Mapping[str, Any], get: Any, owned: float | None, facts: State, tasks: Sequence[Task]
+) -> tuple[float | None, str]:
     """Return all RAM and where it is from: the report, the facts, the sum of the counters, or of the task table.
 
     None where all of these are lost or in part: a share of what happens to be left would be invented.
@@ -111,6 +113,8 @@ def _whole(get: Any, owned: float | None, facts: State, tasks: Sequence[Task]) -
         return facts.memory.total, facts.memory.source("total")
     if owned:
         return owned, _SUMMED
+    if tasks and number(report.get("tasks_left_out")):
+        return _held(mapping(report.get("tasks_total"))), _TABLED
     return (total(*(task.size for task in tasks)), _TABLED) if tasks else (None, "")
 
 
@@ -123,7 +127,7 @@ def memory_of(report: Mapping[str, Any], facts: State, tasks: Sequence[Task] = (
     owned = total(*(get(name) for name in _OWNERS), stacks, pool or None)
     summable = all(any(get(name) is not None for name in names) for names in _NEEDED)
     table = tasks if _has_whole_table(report) else ()
-    whole, source = _whole(get, owned if summable else None, facts, table)
+    whole, source = _whole(report, get, owned if summable else None, facts, table)
     if whole and pool > whole:
         # The lines of another report: nothing can be said of the pools.
         pools, pool = [], 0
@@ -197,8 +201,20 @@ def tasks_of(report: Mapping[str, Any]) -> tuple[Task, ...]:
     return tuple(sorted((task for task in found if task), key=lambda task: -task.size))
 
 
-def pools_of(tasks: Iterable[Task]) -> tuple[Task, ...]:
-    """Return the tasks of one name taken together, largest first."""
+def pools_of(report: Mapping[str, Any], tasks: Iterable[Task]) -> tuple[Task, ...]:
+    """Return the tasks of one name taken together, largest first: the sums over all tasks where the table was cut."""
+    tasks = tuple(tasks)
+    if number(report.get("tasks_left_out")):
+        units = {task.name: task.unit for task in tasks if task.unit}
+        named = (
+            (text(row.get("comm")), number(row.get("tasks")), _held(row)) for row in rows(report.get("tasks_by_comm"))
+        )
+        found = [
+            Task(name, held, count=int(count), unit=units.get(name))
+            for name, count, held in named
+            if name and count and held is not None
+        ]
+        return tuple(sorted(found, key=lambda task: -task.size))
     sums: dict[str, Task] = {}
     for task in tasks:
         old = sums.get(task.name, Task(task.name, 0, count=0))
@@ -381,7 +397,7 @@ def state_of_report(report: Mapping[str, Any], facts: State, reports: Sequence[M
         storage=replace(facts.storage, faults=(), suspicions=()),
         cgroup_version=_version(report, facts),
         tasks=tasks,
-        pools=pools_of(tasks),
+        pools=pools_of(report, tasks),
         tasks_read=any(rows(report.get("tasks"))),
         overcommit=facts.overcommit,
         lru_gen=facts.lru_gen,

@@ -108,6 +108,7 @@ def _finding(item):
         "role": role,
         "role_note": report.role_note(role) if role else "",
         "settings": settings,
+        "why": report.arithmetic(item),
         "advice": advice,
         "article": item.get("article"),
     }
@@ -382,7 +383,10 @@ def _held(task):
 def _names_then(newest):
     """Return the names that many tasks of a report share, as "40 × php-fpm, 3.2 GiB", the largest three."""
     sums = {}
-    for task in rows(newest.get("tasks")):
+    if human.number(newest.get("tasks_left_out")):
+        for row in rows(newest.get("tasks_by_comm")):
+            sums[str(row.get("comm"))] = (int(human.number(row.get("tasks")) or 0), _held(row))
+    for task in rows(newest.get("tasks")) if not sums else ():
         count, held = sums.get(str(task.get("comm")), (0, 0))
         sums[str(task.get("comm"))] = (count + 1, held + _held(task))
     many = sorted(((held, count, name) for name, (count, held) in sums.items() if count > 1), reverse=True)

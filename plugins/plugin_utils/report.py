@@ -262,6 +262,12 @@ def remedy_lines(finding):
     return role, settings, finding.get("advice")
 
 
+def arithmetic(finding):
+    """Return the sentences that say how the variables of a finding's remedy follow from what was measured."""
+    why = at(finding.get("remedy"), "why")
+    return [str(said) for said in why if said] if isinstance(why, (list, tuple)) else []
+
+
 def role_note(role):
     """Return a sentence where this version of the collection does not carry the role yet, else an empty text."""
     name = role.removeprefix(OURS)
@@ -355,12 +361,20 @@ def _report_lines(one, indent, most):
 
 
 def _action_lines(finding, indent):
-    """Return what to do about a finding: the advice, and the role with its variables."""
+    """Return what to do about a finding: the advice, the role with its variables, and how their values follow."""
     role, settings, advice = remedy_lines(finding)
     lines = _wrapped(f"do: {advice}", indent) if advice else []
     if role:
         lines.append(f"{indent}role: {role}" + (" with" if settings else ""))
         lines += [f"{indent}    {line}" for line in settings.splitlines()]
+        for said in arithmetic(finding):
+            lines += textwrap.wrap(
+                f"why: {said}",
+                LINE,
+                initial_indent=indent,
+                subsequent_indent=indent * 2,
+                break_on_hyphens=False,
+            )
         lines += _wrapped(f"({role_note(role)})", indent) if role_note(role) else []
     return lines
 

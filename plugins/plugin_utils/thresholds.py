@@ -87,6 +87,12 @@ THRESHOLDS = {
         _PSI + "; systemd-oomd.service(8) takes 40 % as the point where users suffer",
     ),
     # Swap
+    "swap_untouched": Threshold(
+        0.05,
+        "share",
+        "where memory is gone and swap hardly used, what fills memory cannot go to swap: the kernel has it",
+        _ARTICLE + ", 2: swap untouched with RAM gone points to the kernel",
+    ),
     "swap_full": Threshold(
         0.90, "share", "the point at which systemd-oomd treats swap as used up", _OOMD + " SwapUsedLimit= 90 %"
     ),

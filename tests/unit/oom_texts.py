@@ -102,9 +102,15 @@ def _times(lines: list[str]) -> list[tuple[float, str]]:
     return [(BASE + at / 1000, line) for at, line in enumerate(lines)]
 
 
-def _caller(lines: list[str]) -> str:
-    """Return the caller id of a report: the task that its second or third line names."""
-    return "T" + next(match.group(1) for match in (re.search(r"P[Ii][Dd]: (\d+)", line) for line in lines) if match)
+def callers(lines: list[str]) -> list[str]:
+    """Return the caller id of each line: the task that the second or third line of its report names."""
+    found, caller = [], "T1"
+    for at, line in enumerate(lines):
+        if at == 0 or "invoked oom-killer" in line or "page allocation failure" in line:
+            named = (match.group(1) for match in (re.search(r"P[Ii][Dd]: (\d+)", one) for one in lines[at:]) if match)
+            caller = "T" + next(named, "1")
+        found.append(caller)
+    return found
 
 
 def plain(lines: list[str]) -> str:
@@ -119,8 +125,11 @@ def dmesg(lines: list[str]) -> str:
 
 def dmesg_caller(lines: list[str]) -> str:
     """CONFIG_PRINTK_CALLER: the printing task beside the time."""
-    caller = _caller(lines)
-    return "".join(f"[{when:12.6f}][{caller:>6}] {part}\n" for when, line in _times(lines) for part in line.split("\n"))
+    return "".join(
+        f"[{when:12.6f}][{caller:>6}] {part}\n"
+        for (when, line), caller in zip(_times(lines), callers(lines), strict=True)
+        for part in line.split("\n")
+    )
 
 
 def dmesg_decoded(lines: list[str]) -> str:
@@ -144,8 +153,8 @@ def pstore(lines: list[str]) -> str:
 def kmsg(lines: list[str]) -> str:
     """/dev/kmsg: sequence number, microseconds, newlines escaped, dictionary lines after a record."""
     return "".join(
-        f"4,{at},{int(when * 1e6)},-,caller={_caller(lines)};" + line.replace("\n", "\\x0a") + "\n"
-        for at, (when, line) in enumerate(_times(lines))
+        f"4,{at},{int(when * 1e6)},-,caller={caller};" + line.replace("\n", "\\x0a") + "\n"
+        for at, ((when, line), caller) in enumerate(zip(_times(lines), callers(lines), strict=True))
     )
 
 

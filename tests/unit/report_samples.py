@@ -171,6 +171,13 @@ def finding(cause="dirty_pages", confidence=0.86, **more):
         "remedy": {
             "role": "dirty_throttle",
             "vars": {"dirty_throttle_bytes": 268435456, "dirty_throttle_background_bytes": 67108864},
+            "why": [
+                (
+                    "dirty_throttle_bytes 256 MiB: 25.6 MiB/s measured on vda x 10 s = 256 MiB; at most the 1.5 GiB in "
+                    "force, at least 64 MiB."
+                ),
+                "dirty_throttle_background_bytes 64 MiB = 25 % of it.",
+            ],
         },
         "advice": "Faster storage is the real cure; until then bound what may be dirty.",
         "article": "1c",
@@ -353,7 +360,11 @@ def hostile():
         del nasty["pressure"]
         evidence = [{"what": text, "value": text, "unit": "text", "threshold": text, "source": text}]
         bad = finding(
-            summary=text, evidence=evidence, advice=text, remedy={"role": text, "vars": {text: text}}, article=text
+            summary=text,
+            evidence=evidence,
+            advice=text,
+            remedy={"role": text, "vars": {text: text}, "why": [text]},
+            article=text,
         )
         seen = ok(text, [bad, dict(bad, cause=text)], nasty)
         seen["reports"] = [hostile_report(text, TIME - 60), dict(hostile_report(text, None), kind=text, time=text)]

@@ -125,7 +125,7 @@ def test_a_unit_that_was_killed_over_its_dirty_pages():
     unit = group("/backup.service", current=0.5, max=1.0, anon=0.1, dirty=0.45, oom_kill=4)
     finding = causes(host(cgroups={"version": "v1", "groups": [unit]}))["dirty_pages"]
     assert evidence(finding, "times it met its limit") == 4
-    assert "10 s of the 20 MiB/s that sda wrote" in finding["advice"]
+    assert "20 MiB/s measured on sda x 10 s = 200 MiB" in finding["remedy"]["why"][0]
 
 
 # storage_fault

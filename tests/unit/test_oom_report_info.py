@@ -18,9 +18,10 @@ from pathlib import Path
 
 import oom_texts
 import pytest
-from ansible_collections.linux_memory.oom.plugins.module_utils import log_source, oom_report_merge
+from ansible_collections.linux_memory.oom.plugins.module_utils import log_source, oom_report_merge, oom_report_table
 from ansible_collections.linux_memory.oom.plugins.module_utils.tree import Tree
 from ansible_collections.linux_memory.oom.plugins.modules import oom_report_info
+from ansible_collections.linux_memory.oom.plugins.plugin_utils import diagnosis, from_report, page
 
 NOW = 1_760_000_000.0
 # The local time of the reports in oom_texts, as their logs write it.
@@ -41,7 +42,16 @@ def collect(*sources, **options) -> oom_report_merge.Collection:
     return collection
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress, bz2.compress], ids=["plain", "gz", "xz", "bz2"])
+def utf_16(raw: bytes) -> bytes:
+    """Return a text as PowerShell writes it."""
+    return raw.decode().encode("utf-16")
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [bytes, gzip.compress, lzma.compress, bz2.compress, utf_16],
+    ids=["plain", "gz", "xz", "bz2", "utf-16"],
+)
 def test_what_a_file_is_packed_with_is_seen_in_it(tmp_path, pack):
     path = tmp_path / "any-name"
     path.write_bytes(pack(oom_texts.syslog_seconds(oom_texts.global_612()).encode()))
@@ -353,22 +363,62 @@ def test_the_hosts_silent_journal_is_looked_at(tmp_path, monkeypatch):
     assert collect(log_source.host_journal(Tree("/"))).unavailable == {"journal": "permission denied"}
 
 
-def test_the_tables_of_older_reports_are_shortened():
-    def report(kind, sizes):
-        tasks = [{"pid": pid, "rss": rss, "swap": None} for pid, rss in enumerate(sizes)]
-        return {"kind": kind, "tasks": tasks}
-
-    def pids(reports):
-        return [[task["pid"] for task in each["tasks"] or []] for each in reports]
-
-    made = [report("oom", [5, 9, 1, 9, 7]), report("oom", [1, 2, 3]), {"kind": "overcommit_refusal", "tasks": None}]
-    shortened = oom_report_info.shorten_tables(made, 2)
-    assert pids(shortened) == [[1, 3], [0, 1, 2], []]
-    assert [each["tasks_left_out"] for each in shortened] == [3, 0, 0]
-    assert pids(oom_report_info.shorten_tables([report("oom", [1] * 5), report("oom", [1])], 0)) == [
-        [0, 1, 2, 3, 4],
-        [0],
+def large(tasks: int, victim: int = 4321) -> list[str]:
+    """Return a global report with so many tasks besides its own, the largest of them last."""
+    lines = oom_texts.global_612(victim)
+    at = next(number for number, line in enumerate(lines) if line.startswith("[    201]"))
+    rows = [
+        f"[{pid:7d}]  1000 {pid:5d}   210300   {pid - 9000:6d}   {pid - 9000:6d}        0        0    40960        1"
+        f"             0 w{pid % 7}"
+        for pid in range(10000, 10000 + tasks)
     ]
+    return [*lines[:at], *rows, *lines[at:]]
+
+
+def test_tables_are_small_and_their_sums_are_of_all_tasks(tmp_path):
+    text = "".join(
+        oom_texts.syslog_iso(large(2500, 4000 + hour)).replace("T03:54", f"T{hour:02d}:54") for hour in (3, 4)
+    )
+    source = log_source.FileSource(str(log(tmp_path / "kern.log", text)))
+    (whole, newest), (small, more) = (
+        oom_report_info.shorten_tables(collect(source, tasks=tasks).reports(), tasks) for tasks in (0, 20)
+    )
+    assert [len(report["tasks"]) for report in (whole, newest)] == [2504, 2504]
+    # The one that asked and the one that was killed are kept, whatever their size.
+    assert {task["pid"] for task in small["tasks"]} == {*range(12480, 12500), 4003, 4319} - {12480}
+    assert (len(small["tasks"]), small["tasks_left_out"]) == (21, 2483)
+    assert (len(more["tasks"]), more["tasks_left_out"]) == (1000, 1504)
+    for report in (whole, newest, small, more):
+        rows = (whole if report in (whole, small) else newest)["tasks"]
+        assert report["tasks_total"]["tasks"] == 2504
+        for name in ("rss", "rss_anon", "rss_file", "rss_shmem", "swap"):
+            assert report["tasks_total"][name] == sum(task[name] for task in rows)
+        first = report["tasks_by_comm"][0]
+        assert first["tasks"] == sum(task["comm"] == first["comm"] for task in rows)
+        assert first["rss"] == sum(task["rss"] for task in rows if task["comm"] == first["comm"])
+    assert len(json.dumps(small)) < 20000
+
+
+def test_a_small_table_gives_the_same_verdict(tmp_path):
+    """Where the tasks of one name hold most of memory, together and not each."""
+    source = log_source.FileSource(str(log(tmp_path / "kern.log", oom_texts.syslog_iso(large(3000)))))
+    (report,) = collect(source).reports()
+    verdicts = diagnosis.diagnose({}, [report])
+    pools = from_report.pools_of(report, from_report.tasks_of(report))
+    oom_report_table.shorten(report, 20)
+    assert report["tasks_left_out"] == 2983
+    assert [one["summary"] for one in diagnosis.diagnose({}, [report])] == [one["summary"] for one in verdicts]
+    assert from_report.pools_of(report, from_report.tasks_of(report)) == pools
+    shown = page._names_then(report)
+    assert shown[0].startswith("429 × w")
+
+
+def test_a_report_of_20000_tasks_does_not_blow_up(tmp_path, checkout):
+    answer = run(checkout, {"paths": [str(log(tmp_path / "kern.log", oom_texts.syslog_iso(large(20000))))]})
+    (report,) = answer["reports"]
+    assert len(report["tasks"]) + report["tasks_left_out"] == report["tasks_total"]["tasks"] == 20004
+    assert len(report["tasks"]) <= 1002
+    assert len(json.dumps(answer)) < 500_000
 
 
 def test_whether_the_limit_left_something_out(tmp_path):

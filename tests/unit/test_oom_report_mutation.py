@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import functools
 import lzma
 import random
+import re
 from pathlib import Path
 
 import oom_texts
@@ -180,6 +182,46 @@ def test_two_reports_mixed(one, two, chance, callers):
         assert any(wrong(report, known) == [] for known in true), (one, two)
 
 
+def interleaved(one: str, two: str, prefix, order: str) -> str:
+    """Return two reports mixed: order says of which the next line is, "a" or "b"; the rest of both follows."""
+    left, right = prefix(oom_texts.REPORTS[one]()).splitlines(True), prefix(oom_texts.REPORTS[two]()).splitlines(True)
+    mixed = []
+    for which in order:
+        source = left if which == "a" else right
+        if source:
+            mixed.append(source.pop(0))
+    return "".join(mixed + left + right)
+
+
+def test_a_kill_and_a_panic_are_not_of_one_report():
+    """Two CPUs whose lines nothing tells apart: one kills, the other panics."""
+    lines = oom_texts.global_612()
+    at = next(number for number, line in enumerate(lines) if line.startswith("oom-kill:"))
+    both = [*lines[: at + 1], *oom_texts.panicked()[-2:], *lines[at + 1 :]]
+    reports = read(oom_texts.dmesg(both))
+    assert [report["truncated"] for report in reports] == [True] * len(reports)
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [("global_612", "panicked"), ("memcg_group", "global_310"), ("panicked", "memcg_v1"), ("memcg_v2", "global_612")],
+)
+def test_reports_in_long_pieces_of_each_other(one, two):
+    """Not only line by line: some lines of one, then many of the other, then the rest of the one and of the other."""
+    true = [originals(oom_texts.REPORTS[name]()) for name in (one, two)]
+    for first in (1, 2, 3, 9, 24):
+        for second in range(1, 64, 2):
+            for report in read(interleaved(one, two, oom_texts.dmesg, "a" * first + "b" * second)):
+                assert any(wrong(report, known) == [] for known in true), (first, second)
+
+
+def test_a_report_that_was_cut_leaves_the_next_one_whole():
+    """The newer report is in doubt only where the older one goes on after it began."""
+    cut = oom_texts.global_310()[:20]
+    reports = read(oom_texts.dmesg([*cut, *oom_texts.global_612()]))
+    assert [report["truncated"] for report in reports] == [True, False]
+
+
 def test_two_cpus_told_apart_by_caller():
     first = oom_texts.dmesg_caller(oom_texts.global_612()).splitlines(True)
     second = oom_texts.dmesg_caller(oom_texts.memcg_v2()).splitlines(True)
@@ -268,6 +310,95 @@ def ends_with(cut: str, value: str, report: dict) -> bool:
     )
 
 
+def families() -> dict[str, Path]:
+    """Return one log of each kind of failure and version of cgroups, in whatever form the lab left it, by its name."""
+    found: dict[str, Path] = {}
+    for path in sorted(FIXTURES.glob("*.log.xz")):
+        found.setdefault(path.name.split("_", 1)[1].split(".")[0], path)
+    return found
+
+
+FAMILIES = families()
+
+
+@functools.cache
+def whole(path: Path) -> tuple[list[bytes], list[dict], list[dict]]:
+    """Return the lines of a log around its first two reports, those reports, and their facts."""
+    lines = lzma.decompress(path.read_bytes()).splitlines(True)
+    mark = re.compile(rb"invoked oom-killer|page allocation failure|vm_enough_memory")
+    starts = [at for at, line in enumerate(lines) if mark.search(line)]
+    first = max(0, starts[0] - 3) if starts else 0
+    lines = lines[first : starts[2] if len(starts) > 2 else None][:900]
+    reports = read(b"".join(lines))
+    return lines, reports, [facts(report) for report in reports]
+
+
+def assert_never_wrong(path: Path, damaged: list[bytes], told: object) -> None:
+    """Look for a report that asserts what none of the whole ones does, and does not say truncated."""
+    _lines, _reports, true = whole(path)
+    for report in read(b"".join(damaged)):
+        assert any(wrong(report, known) == [] for known in true), told
+
+
+def test_there_are_families_enough():
+    assert len(FAMILIES) >= 20
+    assert {"panic", "cpuset", "mempolicy", "slab", "hugepages", "sysrq", "cgroup_group_kill_v2"} <= set(FAMILIES)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_lines_deleted_from_each_family(name):
+    lines, _reports, _true = whole(FAMILIES[name])
+    chance = random.Random(name)
+    for _try in range(12):
+        gone = {chance.randrange(len(lines)) for _line in range(chance.choice([1, 1, 3, 20]))}
+        damaged = [line for at, line in enumerate(lines) if at not in gone]
+        assert_never_wrong(FAMILIES[name], damaged, [lines[at] for at in sorted(gone)])
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_lines_repeated_in_each_family(name):
+    lines, reports, _true = whole(FAMILIES[name])
+    chance = random.Random(name)
+    for _try in range(12):
+        at = chance.randrange(len(lines))
+        place = chance.choice([at + 1, min(len(lines), at + chance.randint(1, 9))])
+        damaged = [*lines[:place], lines[at], *lines[place:]]
+        assert_never_wrong(FAMILIES[name], damaged, lines[at])
+    doubled = [line for line in lines for _twice in range(2)]
+    assert len(read(b"".join(doubled))) == len(reports)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_each_family_truncated(name):
+    lines, _reports, true = whole(FAMILIES[name])
+    chance = random.Random(name)
+    for _try in range(12):
+        at = chance.randrange(len(lines))
+        cut = chance.randrange(len(lines[at]) + 1)
+        # At the end, where the file stops inside a line; at the start, where the ring buffer was overwritten.
+        for report in read(b"".join([*lines[:at], lines[at][:cut]]))[-1:]:
+            assert report["truncated"] or any(wrong(report, known) == [] for known in true), lines[at][:cut]
+        assert_never_wrong(FAMILIES[name], lines[at:], lines[at])
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_each_family_interleaved_with_the_next(name):
+    names = list(FAMILIES)
+    other = FAMILIES[names[(names.index(name) + 1) % len(names)]]
+    (one, _first, true), (two, _second, more) = whole(FAMILIES[name]), whole(other)
+    chance = random.Random(name)
+    for _try in range(4):
+        left, right, mixed = list(one[:200]), list(two[:200]), []
+        longest = chance.choice([1, 4, 30])
+        while left or right:
+            source = left if left and (not right or chance.random() < 0.5) else right
+            length = chance.randint(1, longest)
+            mixed += source[:length]
+            del source[:length]
+        for report in read(b"".join(mixed)):
+            assert any(wrong(report, known) == [] for known in [*true, *more]), (name, other.name)
+
+
 @pytest.mark.parametrize("path", sorted(FIXTURES.glob("*.log.xz")), ids=lambda path: path.name)
 def test_lines_of_logs_of_booted_kernels_deleted_repeated_and_cut(path):
     lines = lzma.decompress(path.read_bytes()).splitlines(True)
@@ -285,3 +416,16 @@ def test_lines_of_logs_of_booted_kernels_deleted_repeated_and_cut(path):
         ):
             reports = read(b"".join(changed))
             assert several or all(wrong(report, true) == [] for report in reports), lines[at]
+
+
+@pytest.mark.parametrize("name", sorted(oom_texts.REPORTS))
+@pytest.mark.parametrize("prefix", [oom_texts.dmesg, oom_texts.syslog_seconds], ids=lambda one: one.__name__)
+def test_broken_inside_words_at_any_column(name, prefix):
+    true = originals(oom_texts.REPORTS[name]())
+    text = prefix(oom_texts.REPORTS[name]())
+    for width in range(60, 170):
+        folded = "".join(
+            line[at : at + width] + "\n" for line in text.splitlines() for at in range(0, max(1, len(line)), width)
+        )
+        for report in read(folded):
+            assert wrong(report, true) == [], width

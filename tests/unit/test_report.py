@@ -239,10 +239,24 @@ def test_the_terminal_says_verdict_evidence_and_what_to_do():
         "    role: linux_memory.oom.dirty_throttle with",
         "        dirty_throttle_bytes: 268435456",
         "        dirty_throttle_background_bytes: 67108864",
+        "    why: dirty_throttle_bytes 256 MiB: 25.6 MiB/s measured on vda x 10 s = 256 MiB; at most the 1.5",
+        "        GiB in force, at least 64 MiB.",
+        "    why: dirty_throttle_background_bytes 64 MiB = 25 % of it.",
         "",
         "1 host: 1 needs attention",
         "Report: /srv/reports/index.html",
     ]
+
+
+def test_the_arithmetic_of_a_remedy_is_shown_wherever_its_values_are():
+    records = [samples.fleet()[2]]
+    why = samples.finding()["remedy"]["why"]
+    shown = page.render(records, samples.TIME)
+    assert all(f"<li>{said}</li>" in shown for said in why)
+    assert all(said in " ".join(report.terminal(records).split()) for said in why)
+    # Findings of an older version, or of somebody else, have none.
+    for remedy in (None, {"role": "x", "vars": {}}, {"role": "x", "vars": {}, "why": "text"}, {"role": "x", "why": 3}):
+        assert report.arithmetic(samples.finding(remedy=remedy)) == []
 
 
 def test_hosts_that_were_not_read_give_their_reason():

@@ -124,9 +124,26 @@ def test_an_eye_sees_all_that_a_report_has(row):
     """So that no number goes unchecked: what the eye did not look at has to be empty, or be checked by another test."""
     elsewhere = {"kind", "path", "source", "time", "epoch", "time_text", "year_assumed", "time_computed",
                  "uptime", "host", "boot", "scope", "cgroup", "sysrq", "victim", "outcome", "panicked", "reaped",
-                 "page_size", "page_size_from", "unparsed", "truncated", "also_in"}  # fmt: skip
+                 "page_size", "page_size_from", "unparsed", "truncated", "also_in", "tasks_total", "tasks_by_comm",
+                 "tasks_left_out"}  # fmt: skip
     for report, eye in zip(read(row["file"])[0], seen(row["file"]), strict=True):
         assert {name for name in report.keys() - eye.keys() - elsewhere if report[name] is not None} == set()
+
+
+@logs(*CUT, *REFUSED)
+def test_the_sums_of_a_table_are_those_of_the_rows_that_an_eye_sees(row):
+    for report, eye in zip(read(row["file"])[0], seen(row["file"]), strict=True):
+        rows = eye["tasks"]
+        assert report["tasks_left_out"] == 0
+        if rows is None:
+            assert (report["tasks_total"], report["tasks_by_comm"]) == (None, None)
+            continue
+        for sums in [report["tasks_total"], *report["tasks_by_comm"]]:
+            of = [task for task in rows if task["comm"] == sums.get("comm", task["comm"])]
+            assert sums["tasks"] == len(of)
+            for name in ("rss", "swap", "rss_anon"):
+                assert sums[name] == (sum(task[name] for task in of) if rows and name in rows[0] else None)
+        assert {sums["comm"] for sums in report["tasks_by_comm"]} == {task["comm"] for task in rows}
 
 
 @logs(*CUT, *REFUSED)

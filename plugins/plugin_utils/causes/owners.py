@@ -19,6 +19,8 @@ Finding = dict[str, Any]
 
 # Evidence is for a person: of many tmpfs mounts the largest few are shown.
 SHOWN = 3
+# What the kernel has for itself, and swap can never take.
+_NOT_TO_SWAP = ("kernel", "page_tables", "unaccounted")
 
 
 def _group_owner(state: State, cause: str, name: str, said: str) -> Finding | None:
@@ -54,13 +56,21 @@ def _owner(
     if share is None or share < limit(threshold) or not shortage.suffers:
         return None
     source = state.memory.source(name)
+    sure, untouched = confidence(dominance(state, amount)), None
+    used = state.swap.used_share
+    if name in _NOT_TO_SWAP and used is not None and used <= limit("swap_untouched"):
+        # Memory of programs would have gone there.
+        sure = max(sure, level("likely"))
+        where = state.where("/proc/meminfo SwapTotal, SwapFree", "Total swap, Free swap")
+        untouched = item("share of swap that is used, though memory is gone", used, "share", where, "swap_untouched")
     return finding(
         cause,
-        confidence(dominance(state, amount)),
+        sure,
         f"{state.subject} is short of memory while {size(amount)} ({percent(share)}) {said}.",
         [
             item(f"{name.replace('_', ' ')} memory", amount, "bytes", source),
             item("share of all memory", share, "share", source, threshold),
+            untouched,
             *shortage.evidence,
         ],
         advice=advice,

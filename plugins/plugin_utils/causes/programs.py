@@ -70,7 +70,7 @@ def _ceiling(state: State, amount: float) -> float | None:
 
 
 def _bounding(state: State, unit: str | None, amount: float) -> tuple[dict[str, Any], str | None]:
-    """Return the variables of cgroup_memory_limit for a unit, and the arithmetic in words."""
+    """Return the variables of cgroup_memory_limit for a unit, and where there are none, what else to do."""
     ceiling = _ceiling(state, amount)
     if unit is None:
         return {}, "Its unit is not known: run it as a service of its own to bound it."
@@ -79,13 +79,7 @@ def _bounding(state: State, unit: str | None, amount: float) -> tuple[dict[str, 
             f"{unit} is made anew at each start and keeps no settings: bound the slice above it (user-.slice for "
             "logins), set the limit where the container is started, or run the program as a service of its own."
         )
-    if ceiling is None:
-        return {}, None
-    said = (
-        f"A limit of {size(ceiling)} for {unit} is memory less what all others hold and less a reserve of "
-        f"{percent(limit('available_low'))}."
-    )
-    return unit_limits(unit, ceiling, state.swap.total), said
+    return ({} if ceiling is None else unit_limits(unit, ceiling, state.swap.total)), None
 
 
 def _bounding_why(state: State, amount: float, settings: dict[str, Any]) -> list[str]:

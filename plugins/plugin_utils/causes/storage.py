@@ -37,13 +37,11 @@ def throttle_settings(state: State) -> dict[str, Any]:
     }
 
 
-def _arithmetic(state: State, settings: dict[str, Any]) -> str | None:
-    if not settings:
-        return "Sample for some seconds while the writers run to have the limit computed from the write rate."
-    return (
-        f"{size(settings['dirty_throttle_bytes'])} is {limit('dirty_seconds'):.0f} s of the "
-        f"{size(state.writeback.write_rate)}/s that {state.writeback.slowest} wrote in the sample, within the bounds."
-    )
+def _wanting(settings: dict[str, Any]) -> str | None:
+    """Return what is wanted for the values where nothing was measured, else None."""
+    if settings:
+        return None
+    return "Sample for some seconds while the writers run to have the limit computed from the write rate."
 
 
 def throttle_why(state: State, settings: dict[str, Any]) -> list[str]:
@@ -112,7 +110,7 @@ def _host_dirty(state: State, shortage: Shortage) -> Finding | None:
     common = {
         "settings": settings,
         "why": throttle_why(state, settings),
-        "advice": " ".join(filter(None, (_flushing_stopped(state), _arithmetic(state, settings)))),
+        "advice": " ".join(filter(None, (_flushing_stopped(state), _wanting(settings)))),
         "machine_only": state.container is not None,
     }
     if shortage.suffers or (clean is not None and is_low(max(0, clean), memory.usable)):
@@ -149,7 +147,7 @@ def _group_dirty(state: State) -> Finding | None:
     share = min(1.0, group.undrained / group.max)
     settings = throttle_settings(state)
     stat, events = state.where("memory.stat", "account"), state.where("memory.events", "account")
-    reason = "cgroup v1 has no dirty limit of its own per cgroup. " if state.cgroup_version == "v1" else ""
+    reason = "cgroup v1 has no dirty limit of its own per cgroup." if state.cgroup_version == "v1" else None
     return finding(
         "dirty_pages",
         level("strong"),
@@ -161,7 +159,7 @@ def _group_dirty(state: State) -> Finding | None:
         ],
         settings=settings,
         why=throttle_why(state, settings),
-        advice=reason + (_arithmetic(state, settings) or ""),
+        advice=" ".join(filter(None, (reason, _wanting(settings)))),
         machine_only=state.container is not None,
     )
 
