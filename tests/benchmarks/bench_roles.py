@@ -50,7 +50,7 @@ OURS, BY_HAND = "ours", "by_hand"
 # The project's goals: a share of the time, and the modules of one role on one host.
 GOAL, MOST_MODULES = 0.25, 3
 # A directory of the machine, so that there is a disk below a path.
-VOLUME = "/usr/share/zoneinfo:/srv:ro"
+FOLDER = "/usr/share/zoneinfo"
 # What podman leaves to root in a container (containers.conf(5), default_capabilities).
 RIGHTS = (
     "-all,+chown,+dac_override,+fowner,+fsetid,+kill,+net_bind_service,+setfcap,+setgid,+setpcap,+setuid,+sys_chroot"
@@ -60,7 +60,7 @@ ORDINARY = ("ext3", "ext4", "xfs", "f2fs")
 
 def disk() -> str:
     """Return the type of the file system below the volume where its disk can be found by a path, else nothing."""
-    command = ["findmnt", "-no", "FSTYPE", "-T", VOLUME.split(":")[0]]
+    command = ["findmnt", "-no", "FSTYPE", "-T", FOLDER]
     kind = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     return kind if kind in ORDINARY else ""
 
@@ -70,7 +70,7 @@ def start(names: list[str]) -> None:
     image = containers.image("bookworm")
     for name in names:
         options = ["--name", name, "--hostname", name[-8:].strip("-"), "--systemd=always", "--network=none"]
-        options += ["--volume", VOLUME, "--security-opt", "unmask=/sys/dev/block"]
+        options += ["--volume", f"{FOLDER}:/srv:ro", "--security-opt", "unmask=/sys/dev/block"]
         containers.podman("run", "--detach", *options, image, "/sbin/init")
     for name in names:
         subprocess.run(

@@ -80,10 +80,13 @@ def test_old_or_new_and_repaired(before, wanted, tmp_path):
     ours = {name for name in {*old, *new} if name.endswith("linux_memory_oom.conf")}
     killed = []
 
+    def work(place):
+        run(place, **wanted)
+
     def arrange(place):
         shutil.copytree(start, place, dirs_exist_ok=True)
 
-    for place, call in killed_at_each_call(lambda place: run(place, **wanted), arrange, tmp_path):
+    for place, call in killed_at_each_call(work, arrange, tmp_path):
         left = Host(place).state()
         for name in ours & left.keys():
             text = left[name]
