@@ -174,7 +174,7 @@ def _unexplained_report(state: State, shortage: Shortage, found: Sequence[Findin
         said = f"Something else than a limit asked for the kill in a cgroup: the kernel names it {event.constraint}."
     elif event.outcome is None and event.victim is None and not event.sysrq and event.trigger is None:
         said = "An account of memory was found whose first and last lines are lost: why it is there is unknown."
-    elif shortage.level == Level.FINE:
+    elif shortage.level == Level.FINE and state.memory.available is not None:
         left = size(state.memory.available)
         said = f"The kernel killed although {left} of memory was available, and the report does not say why."
     elif event.counted:

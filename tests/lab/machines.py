@@ -228,7 +228,7 @@ class Machine:
     image: Image
     place: Path
     memory: int = 1024**3
-    processors: int = field(default_factory=lambda: usual_processors())
+    processors: int = field(default_factory=usual_processors)
     append: str = ""
     disks: tuple[Disk, ...] = ()
     qemu_options: tuple[str, ...] = ()

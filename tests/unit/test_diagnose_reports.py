@@ -340,6 +340,11 @@ def test_damaged_reports_never_raise(data):
     assert_well_formed(diagnose({}, [DAMAGED[index], damaged]))
 
 
+@pytest.mark.parametrize("report", DAMAGED)
+def test_no_memory_is_called_available_where_it_is_not_known(report):
+    assert_well_formed(diagnose({}, [{**report, "kind": None, "scope": "0"}]))
+
+
 def test_no_share_of_memory_is_told_where_its_size_is_lost():
     victim = {"pid": 7, "comm": "hog", "anon_rss": GIB}
     found = diagnose({}, [{"kind": "oom", "scope": "global", "truncated": True, "victim": victim, "victims": [victim]}])
