@@ -37,7 +37,10 @@ SENTENCES = {
     "facts and reports together beat either alone": ["test_facts_and_a_report_that_agree_are_surer_than_either"],
     "where they disagree the finding says so": ["test_facts_that_say_otherwise_are_told"],
     "two causes equally supported are both shown": ["test_two_causes_equally_supported_are_both_shown"],
-    "no verdict is forced": ["test_memory_that_was_left_is_no_shortage_and_not_forced_into_one", "test_a_report_without_numbers_is_unexplained_and_says_what_is_missing"],
+    "no verdict is forced": [
+        "test_memory_that_was_left_is_no_shortage_and_not_forced_into_one",
+        "test_a_report_without_numbers_is_unexplained_and_says_what_is_missing",
+    ],
     # Remedies.
     "MemoryMax from the unit's use and the host's size": ["test_one_process_that_holds_most", "test_a_raised_limit_counts_what_the_unit_uses_and_has_swapped"],
     "a limit only where the host has room": ["test_a_limit_is_raised_only_where_the_host_has_room"],

@@ -276,7 +276,8 @@ KILLS = {
         {"total_vm": 8192, "oom_score_adj": 0},
     "Memory cgroup out of memory: Kill process 7 (a b) score 99 or sacrifice child|Killed process 7 (a b) total-vm:8kB, anon-rss:4kB, file-rss:0kB":
         {"score": 99},
-    "Out of memory (oom_kill_allocating_task): Killed process 7 (a b) total-vm:8kB, anon-rss:4kB, file-rss:0kB, shmem-rss:0kB, UID:5 pgtables:16kB oom_score_adj:0":
+    "Out of memory (oom_kill_allocating_task): Killed process 7 (a b) total-vm:8kB, anon-rss:4kB, file-rss:0kB, "
+    "shmem-rss:0kB, UID:5 pgtables:16kB oom_score_adj:0":
         {"total_vm": 8192},
 }  # fmt: skip
 
