@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import stat
+import struct
 import subprocess
 import tempfile
 
@@ -41,6 +42,8 @@ _INCOMPLETE = re.compile(r"incomplete")
 LARGEST_LOG = 256 * 1024 * 1024
 # Left free where a dump is rearranged.
 MARGIN = 256 * 1024 * 1024
+# Seconds for makedumpfile, which rearranges some 100 MB a second.
+LONGEST = 1800
 DEBUG_ROOT = "/usr/lib/debug"
 
 
@@ -195,11 +198,35 @@ class Scratch:
         return os.path.join(self._path, name)
 
 
+def check_flattened(path):
+    """Raise ValueError where a flattened dump does not end as it has to: makedumpfile -R never ends on such a one.
+
+    After 4096 bytes of header come (offset, size, data), two numbers of eight bytes each, and at the end -1 twice
+    (makedumpfile.h struct makedumpfile_data_header).
+    """
+    size = os.stat(path).st_size
+    with open(path, "rb") as stream:
+        position = 4096
+        while True:
+            stream.seek(position)
+            head = stream.read(16)
+            if len(head) < 16:
+                break
+            where, length = struct.unpack(">qq", head)
+            if where == -1 and length == -1:
+                return
+            if where < 0 or length <= 0 or position + 16 + length > size:
+                break
+            position += 16 + length
+    raise ValueError("the dump is cut off at %d bytes: it was not finished" % size)
+
+
 def rearrange(dump, scratch):
     """Write a flattened dump as makedumpfile -R does, for readers that cannot take it as it is. Raises ValueError."""
     command = log_source.find_command("makedumpfile")
     if command is None:
         raise ValueError("it is flattened, and there is no makedumpfile to rearrange it; install makedumpfile")
+    check_flattened(dump)
     target = scratch.path("vmcore")
     room(os.path.dirname(target), os.stat(dump).st_size)
     with open(dump, "rb") as source:
@@ -229,7 +256,10 @@ def _run(command, source):
             stderr=subprocess.STDOUT,
             env=environment,
             check=False,
+            timeout=LONGEST,
         )
+    except subprocess.TimeoutExpired:
+        raise ValueError("makedumpfile did not end within %d seconds" % LONGEST)
     except EnvironmentError as error:
         raise ValueError("%s: %s" % (command[0], log_source.why(error)))
     if done.returncode != 0 or not os.path.exists(command[-1]):

@@ -283,9 +283,9 @@ def kernel_of(dump, params, scratch):
     try:
         program = vmcore_drgn.open_dump(dump)
     except vmcore_drgn.OpenError:
-        if vmcore_drgn.drgn is None or form != "flattened" or vmcore_files.incomplete(dump):
+        if vmcore_drgn.drgn is None or form != "flattened":
             raise
-        # Built without what reads flattened dumps, or the dump ends in the middle.
+        # Built without what reads flattened dumps; one that is cut off is refused there.
         program = vmcore_drgn.open_dump(vmcore_files.rearrange(dump, scratch))
     release, build_id = vmcore_drgn.identity(program)
     tried = []
