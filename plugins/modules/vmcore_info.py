@@ -344,7 +344,7 @@ def read(crash, params, parent):
             result["why"] = "The kernel's structures were not read: the dump is damaged or cut off (%s)." % (
                 result["unavailable"].get("memory.mem_total")
             )
-            result["source"], data = None, None
+            result["source"], result["unavailable"], data = None, {}, None
             for name in ("system", "memory", "swap", "zones", "hugepages", "slab", "writeback"):
                 result.pop(name, None)
             for name in ("processes", "cgroups", "overcommit", "sysctl"):
