@@ -20,7 +20,9 @@ from ansible_collections.linux_memory.oom.plugins.module_utils.oom_report import
 from ansible_collections.linux_memory.oom.plugins.module_utils.oom_report_scan import scan
 from ansible_collections.linux_memory.oom.plugins.module_utils.vmcore_drgn import reason
 
-_PANIC = re.compile(rb"^(?:<\d+>)?(?:\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? )?Kernel panic - not syncing: (.*)$", re.MULTILINE)
+_PANIC = re.compile(
+    rb"^(?:<\d+>)?(?:\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? )?Kernel panic - not syncing: (.*)$", re.MULTILINE
+)
 _OTHER_PANIC = re.compile(rb"(?:BUG: .*|Oops: .*|[Kk]ernel BUG at .*|sysrq: Trigger a crash)$", re.MULTILINE)
 _RELEASE = re.compile(rb"Linux version (\S+) ")
 _COMM_RELEASE = re.compile(rb"Comm: .{1,15} .*?(?:Not tainted|Tainted: [A-Z ]+?) (\d+\.\d+\S*) ")
@@ -178,7 +180,9 @@ class Reader:
         found["kernel_stack"] = self._stacks(counters)
         found["swap_total"], found["swap_free"] = (None, None) if swap is None else (swap["total"], swap["free"])
         commit = self.attempt("memory.commit_limit", self.kernel.commit)
-        found["commit_limit"], found["committed_as"] = [None if commit is None else each * self.page for each in commit or (None, None)]
+        found["commit_limit"], found["committed_as"] = [
+            None if commit is None else each * self.page for each in commit or (None, None)
+        ]
         found["vmalloc_used"] = self._pages("memory.vmalloc_used", self.kernel.value, "nr_vmalloc_pages")
         found["percpu"] = self._pages("memory.percpu", self._percpu)
         found["mem_available"] = self._pages("memory.mem_available", self._available, counters, zones)
@@ -324,13 +328,21 @@ class Reader:
         found, sums = [], {}
         for task in self.kernel.tasks():
             row = {name: task[name] for name in ("pid", "comm", "uid", "threads", "oom_score_adj", "cgroup")}
-            for name, part in (("rss_anon", "anon"), ("rss_file", "file"), ("rss_shmem", "shmem"), ("swap", "swap"), ("locked", "locked")):
+            for name, part in (
+                ("rss_anon", "anon"),
+                ("rss_file", "file"),
+                ("rss_shmem", "shmem"),
+                ("swap", "swap"),
+                ("locked", "locked"),
+            ):
                 row[name] = None if task[part] is None else max(0, task[part]) * self.page
             row["rss"] = row["rss_anon"] + row["rss_file"] + row["rss_shmem"]
             row["page_tables"] = task["page_tables_bytes"]
             row["unit"] = cgroups.unit_of(task["cgroup"]) if task["cgroup"] else None
             found.append(row)
-            group = sums.setdefault(row["comm"], {"comm": row["comm"], "processes": 0, "rss": 0, "swap": 0, "rss_anon": 0, "rss_shmem": 0})
+            group = sums.setdefault(
+                row["comm"], {"comm": row["comm"], "processes": 0, "rss": 0, "swap": 0, "rss_anon": 0, "rss_shmem": 0}
+            )
             group["processes"] += 1
             for name in ("rss", "swap", "rss_anon", "rss_shmem"):
                 group[name] += row[name]
@@ -393,7 +405,9 @@ class Reader:
                 }
             )
         if rows and not rows[0]["counts"]:
-            self.unavailable["cgroups.anon"] = "where this kernel keeps a cgroup's counters is in none of its structures"
+            self.unavailable["cgroups.anon"] = (
+                "where this kernel keeps a cgroup's counters is in none of its structures"
+            )
         found.sort(key=lambda row: (-(row["current"] or 0), row["path"]))
         return {"version": version, "examined": len(found), "groups": found[: self.limit]}
 

@@ -247,7 +247,10 @@ def check(params):
     """Raise ValueError with one sentence for an argument that is not allowed."""
     if not 1 <= params["limit"] <= MOST:
         raise ValueError("limit: %d is not allowed; it has to be from 1 to %d" % (params["limit"], MOST))
-    for name, what in (("path", "a dump, a saved log or a directory of them"), ("debuginfo", "a vmlinux or a directory")):
+    for name, what in (
+        ("path", "a dump, a saved log or a directory of them"),
+        ("debuginfo", "a vmlinux or a directory"),
+    ):
         path = params[name]
         if path is None:
             continue

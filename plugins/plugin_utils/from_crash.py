@@ -90,7 +90,9 @@ def tell(findings: list[dict[str, Any]], crash: Any) -> None:
             pieces.append(item("vm.panic_on_oom at the crash", mode, "count", "dump, settings"))
         promised, bound = number(at(crash, "memory", "committed_as")), number(at(crash, "memory", "commit_limit"))
         if promised is not None:
-            pieces.append(item("memory promised to programs at the crash", promised, "bytes", "dump, Committed_AS", bound))
+            pieces.append(
+                item("memory promised to programs at the crash", promised, "bytes", "dump, Committed_AS", bound)
+            )
     elif text(at(crash, "why")):
         pieces.append(item("read from the crash's log alone", text(at(crash, "why")), "text", "vmcore_info"))
     findings[0]["evidence"] += pieces
