@@ -30,6 +30,7 @@ options:
   path:
     description:
       - A dump, a log that was saved instead of one, or a directory of them such as C(/var/crash).
+      - Where the default directory does not exist, there is no crash; any other path has to exist.
       - A dump may be in the form of ELF, of kdump (compressed by any of makedumpfile's methods), or flattened.
     type: path
     default: /var/crash
@@ -241,6 +242,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.linux_memory.oom.plugins.module_utils import log_source, vmcore, vmcore_drgn, vmcore_files
 
 MOST = 100000
+DEFAULT_PATH = "/var/crash"
 
 
 def check(params):
@@ -252,7 +254,7 @@ def check(params):
         ("debuginfo", "a vmlinux or a directory"),
     ):
         path = params[name]
-        if path is None:
+        if path is None or (path == DEFAULT_PATH and not os.path.lexists(path)):
             continue
         try:
             os.stat(path)
@@ -265,6 +267,8 @@ def check(params):
 def chosen(params):
     """Return ([crash] to read, [crash] that there are, {path: why not})."""
     path = params["path"]
+    if path == DEFAULT_PATH and not os.path.lexists(path):
+        return [], [], {path: "does not exist: no crash was ever saved there"}
     if os.path.isdir(path):
         found, missing = vmcore_files.crashes(path)
         newest_first = found[::-1]
@@ -388,7 +392,7 @@ def main():
     """Check the arguments, read, answer."""
     module = AnsibleModule(
         argument_spec={
-            "path": {"type": "path", "default": "/var/crash"},
+            "path": {"type": "path", "default": DEFAULT_PATH},
             "which": {"type": "str", "choices": ["newest", "all"], "default": "newest"},
             "debuginfo": {"type": "path"},
             "debuginfod": {"type": "bool", "default": False},
