@@ -92,11 +92,14 @@ class ActionModule(ActionBase):
             while have < size:
                 count = min(piece, size - have)
                 blocks = -(-count // BLOCK)
-                command = f"dd if={shlex.quote(source)} bs={BLOCK} skip={have // BLOCK} count={blocks} 2>/dev/null | base64"
+                command = (
+                    f"dd if={shlex.quote(source)} bs={BLOCK} skip={have // BLOCK} count={blocks} 2>/dev/null | base64"
+                )
                 data = decoded(self._ask(command, f"{source} cannot be read at {have}"))
                 if len(data) != count:
                     raise ValueError(
-                        f"src: {source}: {len(data)} bytes came where {count} were asked for at {have}; run again to go on there"
+                        f"src: {source}: {len(data)} bytes came where {count} were asked for at {have}; "
+                        "run again to go on there"
                     )
                 stream.write(data)
                 stream.flush()

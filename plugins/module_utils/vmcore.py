@@ -116,7 +116,7 @@ class Reader:
         memory = self._memory(counters, zones, swap)
         groups = self.attempt("cgroups", self._groups)
         settings = self._settings()
-        result = {
+        return {
             "system": self.attempt("system", self._system),
             "memory": memory,
             "swap": swap,
@@ -129,7 +129,6 @@ class Reader:
             "overcommit": self._overcommit(memory, settings),
             "sysctl": {"keys": {key: {"running": value} for key, value in settings.items()}},
         }
-        return result
 
     def _system(self):
         return dict(self.kernel.names(), page_size=self.page)
@@ -272,17 +271,11 @@ class Reader:
     def _settings(self):
         found = {}
         for key, names in SETTINGS:
-            try:
-                found[key] = str(self.kernel.value(*names))
-            except Exception as error:
-                found[key] = None
-                self.unavailable["sysctl." + key] = reason(error)
-        try:
-            reserve = self.kernel.array("sysctl_lowmem_reserve_ratio")
-            found["vm.lowmem_reserve_ratio"] = "\t".join(str(each) for each in reserve)
-        except Exception as error:
-            found["vm.lowmem_reserve_ratio"] = None
-            self.unavailable["sysctl.vm.lowmem_reserve_ratio"] = reason(error)
+            value = self.attempt("sysctl." + key, self.kernel.value, *names)
+            found[key] = None if value is None else str(value)
+        key = "vm.lowmem_reserve_ratio"
+        reserve = self.attempt("sysctl." + key, self.kernel.array, "sysctl_lowmem_reserve_ratio")
+        found[key] = None if reserve is None else "\t".join(str(each) for each in reserve)
         return found
 
     def _writeback(self, memory, zones, settings):
@@ -379,7 +372,7 @@ class Reader:
             def size(value):
                 return None if value is None or value >= unlimited else value * self.page
 
-            def counted(name):
+            def counted(name, counts=counts):
                 return None if name not in counts else counts[name] * self.page
 
             found.append(

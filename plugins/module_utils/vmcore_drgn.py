@@ -39,10 +39,8 @@ except ImportError as error:
 
 # MAJ:MIN of a device number inside the kernel (include/linux/kdev_t.h MINORBITS).
 _MINOR_BITS = 20
-# No machine has more zones on a node, and no list that is sound has more entries.
-MOST = 1000000
-# include/linux/slab.h SLAB_RECLAIM_ACCOUNT, where it is a macro, which no debug information tells (before 6.9).
-_RECLAIM_NAMES = ("_SLAB_RECLAIM_ACCOUNT",)
+# The bit of include/linux/slab.h SLAB_RECLAIM_ACCOUNT; before 6.9 a macro, which no debug information tells.
+_RECLAIM_NAME = "_SLAB_RECLAIM_ACCOUNT"
 
 
 def text(value):
@@ -129,7 +127,7 @@ class Kernel:
         for name in names:
             try:
                 return [each.value_() for each in self.program[name]]
-            except LookupError:
+            except LookupError:  # noqa: PERF203 (a handful of names)
                 continue
         raise LookupError("no symbol %s" % " or ".join(names))
 
@@ -138,6 +136,12 @@ class Kernel:
             return found.counter.value_()
         except AttributeError:
             return found.value_()
+
+    def _has(self, name):
+        try:
+            return bool(self.program[name].type_)
+        except LookupError:
+            return False
 
     def _enumerators(self, name):
         try:
@@ -235,18 +239,16 @@ class Kernel:
 
     def swaps(self):
         """Return each swap device: path, whether a file, pages, used pages, priority."""
-        found = []
-        for info in drgn_swap.for_each_swap_info(self.program):
-            found.append(
-                {
-                    "path": text(drgn_swap.swap_file_path(info)),
-                    "file": bool(drgn_swap.swap_is_file(info)),
-                    "pages": info.pages.value_(),
-                    "used": drgn_swap.swap_usage_in_pages(info),
-                    "priority": info.prio.value_(),
-                }
-            )
-        return found
+        return [
+            {
+                "path": text(drgn_swap.swap_file_path(info)),
+                "file": bool(drgn_swap.swap_is_file(info)),
+                "pages": info.pages.value_(),
+                "used": drgn_swap.swap_usage_in_pages(info),
+                "priority": info.prio.value_(),
+            }
+            for info in drgn_swap.for_each_swap_info(self.program)
+        ]
 
     def disks(self):
         """Return {"MAJ:MIN": name} of the disks."""
@@ -304,12 +306,10 @@ class Kernel:
 
     def caches(self):
         """Return each slab cache: name, bytes of an object, objects, free objects, pages, whether reclaimable."""
-        reclaimable = None
-        for name in _RECLAIM_NAMES:
-            try:
-                reclaimable = 1 << self.program[name].value_()
-            except LookupError:
-                continue
+        try:
+            reclaimable = 1 << self.program[_RECLAIM_NAME].value_()
+        except LookupError:
+            reclaimable = None
         found = []
         for cache in drgn_slab.for_each_slab_cache(self.program):
             usage = drgn_slab.slab_cache_usage(cache)
@@ -391,7 +391,7 @@ class Kernel:
         if not root:
             return None
         unified = root.css.cgroup.root.value_() == self.program["cgrp_dfl_root"].address_of_().value_()
-        indices = self._statistics(root)
+        indices = self._statistics()
         events = {item.name: item.value for item in self._enumerators("memcg_memory_event")}
         found = []
         for state in drgn_cgroup.css_for_each_descendant_pre(root.css.address_of_()):
@@ -401,13 +401,9 @@ class Kernel:
             found.append(self._group(group, unified, indices, events))
         return "v2" if unified else "v1", found
 
-    def _statistics(self, root):
+    def _statistics(self):
         """Return the index of each counter in the statistics of a cgroup, or {} where it is not told."""
-        for name in ("mem_cgroup_stats_index",):
-            try:
-                self.program[name]
-            except LookupError:
-                continue
+        if self._has("mem_cgroup_stats_index"):
             # Newer kernels keep a part of the counters, and whether their table starts at 0 or 1 is in no structure.
             return {}
         wanted = {"NR_ANON_MAPPED", "NR_FILE_PAGES", "NR_SHMEM", "NR_FILE_DIRTY", "NR_WRITEBACK", "MEMCG_KMEM"}

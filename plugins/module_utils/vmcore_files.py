@@ -67,7 +67,7 @@ def crashes(directory):
     dump is None where only the log was saved, log is None where only the dump was.
     """
     tree, root = Tree("/"), os.path.abspath(directory)
-    found = [dict(dump=one["path"], size=one["size"], time=one["time"]) for one in kdump.dumps(tree, root)]
+    found = [{"dump": one["path"], "size": one["size"], "time": one["time"]} for one in kdump.dumps(tree, root)]
     for one in found:
         one["log"] = log_beside(one["dump"])
     logs = {one["log"] for one in found}

@@ -415,7 +415,7 @@ def main():
     for one in wanted:
         try:
             crashes.append(read(one, module.params, module.tmpdir))
-        except EnvironmentError as error:
+        except EnvironmentError as error:  # noqa: PERF203 (one dump must not cost the others)
             path = one["dump"] or one["log"]
             missing[path] = log_source.why(error)
     if missing and not crashes and not os.path.isdir(module.params["path"]):

@@ -62,7 +62,7 @@ def main() -> int:
                 sys.exit(f"crash did not read the dump: {output[-300:]}")
             theirs.append(spent)
     (clock, spent), (their_clock, their_spent) = (
-        [statistics.median(column) for column in zip(*rows)] for rows in (ours, theirs)
+        [statistics.median(column) for column in zip(*rows, strict=True)] for rows in (ours, theirs)
     )
     sys.stdout.write(
         f"{len(ours)} rounds of each, medians, dump of {release}\n"

@@ -11,9 +11,9 @@ status 1. Tolerances, where the two mean something different:
 
 - counters, zones, buffers, swap: none, they are the same words of memory;
 - cached: none beyond what crash leaves out (the swap cache);
-- Committed_AS: crash reads the shared counter alone, which lags by up to 32 pages per CPU and more for large batches, so
+- Committed_AS: crash reads the shared counter alone, which lags by a batch per CPU (mm/mm_init.c: a share of RAM), so
   that only the order is compared: within 30 %;
-- memory of a task: crash leaves out or rounds what a CPU has not added yet: 64 pages per thread (TASK_RSS_EVENTS_THRESH);
+- memory of a task: crash leaves out what a CPU has not added yet: 64 pages per thread (TASK_RSS_EVENTS_THRESH);
 - objects of a slab cache: what each CPU holds may count as used or free: the objects of two slabs per CPU.
 """
 
@@ -66,7 +66,8 @@ def parse(text: str) -> dict:
     counters = {name: max(0, int(pages)) for name, pages in re.findall(r"^ *(NR_\w+): (-?\d+)$", head, re.MULTILINE)}
     zones = {}
     for found in re.finditer(
-        r'NODE: (\d+)  ZONE: \d+  ADDR: \w+  NAME: "(\w+)"\n(?:\s*\[[^\n]*\n)?\s*SIZE: (\d+)(?:[^\n]*?)MIN/LOW/HIGH: (\d+)/(\d+)/(\d+)',
+        r'NODE: (\d+)  ZONE: \d+  ADDR: \w+  NAME: "(\w+)"\n'
+        r"(?:\s*\[[^\n]*\n)?\s*SIZE: (\d+)(?:[^\n]*?)MIN/LOW/HIGH: (\d+)/(\d+)/(\d+)",
         text,
     ):
         node, name, _size, low, mid, high = found.groups()
@@ -109,7 +110,7 @@ def compare(crash: dict, told: dict) -> Comparison:
     found.same(
         "kmem -i", "committed_as", memory["committed_as"], info["COMMITTED"] * page, memory["committed_as"] * 0.3
     )
-    for name, sources in vmcore._COUNTED:  # noqa: SLF001 (the names are what is compared)
+    for name, sources in vmcore._COUNTED:
         theirs = next((told["counters"][one] for one in sources if one in told["counters"]), None)
         if theirs is not None:
             found.same("kmem -V", name, memory.get(name), theirs * page)
@@ -118,7 +119,7 @@ def compare(crash: dict, told: dict) -> Comparison:
         for index, name in enumerate(("min", "low", "high")):
             found.same("kmem -z", f"{zone['zone']} {name}", zone[name], None if marks is None else marks[index] * page)
     found.same("swap", "devices", len(crash["swap"]["devices"]), len(told["swaps"]))
-    for device, (size, used, priority, path) in zip(crash["swap"]["devices"], told["swaps"]):
+    for device, (size, used, priority, path) in zip(crash["swap"]["devices"], told["swaps"], strict=False):
         found.same("swap", f"{path} size", device["size"], int(size) * 1024, page)
         found.same("swap", f"{path} used", device["used"], int(used) * 1024)
         found.same("swap", f"{path} priority", device["priority"], int(priority))

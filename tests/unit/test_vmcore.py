@@ -260,7 +260,9 @@ def test_crashes_of_debian_and_rhel_with_their_logs(tmp_path):
     dump(tmp_path / "202611210000", "dmesg.202611210000", LOG.encode(), when=1000)
     dump(tmp_path, "kexec_cmd", b"x")
     found, missing = vmcore_files.crashes(str(tmp_path))
-    names = [(one["dump"] and os.path.basename(one["dump"]), one["log"] and os.path.basename(one["log"])) for one in found]
+    names = [
+        (one["dump"] and os.path.basename(one["dump"]), one["log"] and os.path.basename(one["log"])) for one in found
+    ]
     assert names == [
         (None, "dmesg.202611210000"),
         ("vmcore", "vmcore-dmesg.txt"),
