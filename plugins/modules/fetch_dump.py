@@ -50,7 +50,6 @@ options:
     type: int
     default: 8388608
 seealso:
-  - module: ansible.builtin.fetch
   - module: linux_memory.oom.vmcore_info
 author:
   - linux_memory.oom contributors (@linux-memory)

@@ -59,7 +59,7 @@ requirements:
   - drgn 0.1 or newer for this Python, and debug symbols (without them the log alone is read)
   - makedumpfile, where neither drgn nor a saved log is there
 notes:
-  - Reading C(/var/crash) needs root. A dump holds secrets, and RV(warnings) tells where others may read one.
+  - Reading C(/var/crash) needs root. A dump holds secrets, and a warning tells where others may read one.
   - drgn is imported by the Python that runs the module; choose one that has it with C(ansible_python_interpreter).
   - The counters of a cgroup are those of the kernel's last sum, which is up to two seconds old.
 seealso:
