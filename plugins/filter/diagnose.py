@@ -42,9 +42,15 @@ options:
     elements: dict
     default: []
   crash:
-    description: What is known of a saved crash of the same host, or V(none).
+    description:
+      - One of the RV(linux_memory.oom.vmcore_info#module:crashes) of the same host, or V(none).
+      - The report that led to the crash decides, as it would if it were among O(reports); the verdict is the same.
+      - Where the dump itself was read, its evidence is added, such as the dirty memory of each device, the largest slab caches and
+        the units of tasks, and the task list where the report has none.
+      - A crash that no report led to is judged by the memory that the dump shows.
     type: dict
 seealso:
+  - module: linux_memory.oom.vmcore_info
   - module: linux_memory.oom.memory_facts
   - module: linux_memory.oom.oom_report_info
 """

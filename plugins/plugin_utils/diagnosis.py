@@ -41,6 +41,12 @@ from ansible_collections.linux_memory.oom.plugins.plugin_utils.causes.programs i
 )
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.causes.storage import dirty_pages, storage_fault
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.evidence import finding, item
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.from_crash import (
+    state_of_crash,
+    tell,
+    was_read,
+    with_crash,
+)
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.from_facts import state_of
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.from_report import (
     in_order,
@@ -308,6 +314,8 @@ def _reported(state: State, reports: Sequence[Mapping[str, Any]], crash: Any) ->
     if not chosen:
         return None
     states = [state_of_report(each, state, reports) for each in chosen]
+    if led_to is not None:
+        states[0] = with_crash(states[0], crash)
     found = [_findings_of_report(each) for each in states]
     if len(found) > 1:
         # A refusal before or after a kill is a second trouble, not the explanation of the kill.
@@ -325,10 +333,17 @@ def diagnose(facts: Mapping[str, Any], reports: Sequence[Any] = (), crash: Any =
     facts = mapping(facts)
     state = state_of(facts)
     now = findings_of(state)
+    if was_read(crash) and of_crash(crash) is None:
+        # The panic had another reason than the OOM killer; what held memory then is told nevertheless.
+        found = findings_of(state_of_crash(crash))
+        tell(found, crash)
+        return found
     reported = _reported(state, in_order(reports), crash)
     if reported is None:
         return now
     then, past = reported
+    if crash is not None:
+        tell(then, crash)
     found = _joined([each for each in now if each["cause"] != "unexplained" or _is_known(state)], then)
     verdict = found[0]
     if now[0]["cause"] != verdict["cause"]:

@@ -436,8 +436,11 @@ def latest(reports: Sequence[Mapping[str, Any]], kind: str) -> Mapping[str, Any]
 
 
 def of_crash(crash: Any) -> Mapping[str, Any] | None:
-    """Return the report that led to a crash, or the crash itself where it tells of memory."""
+    """Return the report that led to a crash, or the crash itself where it tells of memory as a report does."""
     led_to = at(crash, "report")
     if isinstance(led_to, Mapping):
         return led_to
+    if text(at(crash, "source")) is not None:
+        # A crash of vmcore_info: its memory is named as in /proc/meminfo (see from_crash.py).
+        return None
     return mapping(crash) if mapping(at(crash, "memory")) else None

@@ -1,0 +1,81 @@
+# Copyright (c) 2026, linux_memory.oom contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What diagnose makes of a saved crash: the verdict of its report, and what only the dump tells.
+
+fixtures/vmcore_bookworm.json is the answer of vmcore_info to a dump of the lab (Debian 12): one program took all
+memory, quiet.service held 50 MiB, /dev/shm 40 MiB.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+from ansible_collections.linux_memory.oom.plugins.filter.diagnose import diagnose
+
+MIB = 1024**2
+
+
+@pytest.fixture
+def crash():
+    path = Path(__file__).parent / "fixtures" / "vmcore_bookworm.json"
+    return json.loads(path.read_text())["crashes"][0]
+
+
+def said(finding):
+    return {each["what"]: each for each in finding["evidence"]}
+
+
+def test_the_verdict_of_the_dump_is_that_of_the_live_report(crash):
+    live = diagnose({}, [crash["report"]])
+    dead = diagnose({}, crash=crash)
+    assert live[0]["cause"] == "runaway_process"
+    assert [(one["cause"], one["confidence"]) for one in dead] == [(one["cause"], one["confidence"]) for one in live]
+    assert diagnose({}, crash=dict(crash, source="dmesg", memory=None))[0]["cause"] == live[0]["cause"]
+
+
+def test_the_dump_tells_more_than_the_report(crash):
+    live = diagnose({}, [crash["report"]])[0]
+    dead = diagnose({}, crash=crash)[0]
+    assert set(said(live)) < set(said(dead))
+    assert said(dead)["the kernel panicked"]["value"] == "Out of memory: system-wide panic_on_oom is enabled"
+    assert said(dead)["vm.panic_on_oom at the crash"]["value"] == 1
+    assert "ssh.service" in json.dumps(dead["remedy"])
+    assert "ssh.service" not in json.dumps(live["remedy"])
+
+
+def test_tasks_come_from_the_dump_where_the_report_lists_none(crash):
+    crash["report"]["tasks"] = None
+    assert diagnose({}, [crash["report"]])[0]["cause"] != "runaway_process"
+    assert diagnose({}, crash=crash)[0]["cause"] == "runaway_process"
+
+
+def test_dirty_memory_is_told_by_device(crash):
+    report = crash["report"]
+    report["memory"].update(dirty=700 * MIB, writeback=100 * MIB, active_file=820 * MIB, inactive_anon=150 * MIB)
+    report["tasks"] = [dict(row, rss=MIB) for row in report["tasks"]]
+    crash["writeback"]["devices"][1].update(name="vdb", dirty=700 * MIB, writeback=100 * MIB)
+    first = diagnose({}, crash=crash)[0]
+    assert first["cause"] == "dirty_pages"
+    assert said(first)["dirty and under writeback for vdb"]["value"] == 800 * MIB
+
+
+def test_a_crash_without_a_report_is_judged_by_its_memory(crash):
+    crash.update(report=None, panic="sysrq triggered crash")
+    first = diagnose({}, crash=crash)[0]
+    assert first["cause"] == "runaway_process"
+    assert first["summary"].startswith("At the time of the crash this host") or "python3" in first["summary"]
+    assert said(first)["the kernel panicked"]["value"] == "sysrq triggered crash"
+    healthy = copy.deepcopy(crash)
+    healthy["memory"].update(mem_available=1000 * MIB, mem_free=1000 * MIB, anon_pages=100 * MIB)
+    healthy["processes"].update(top=[], by_comm=[])
+    assert diagnose({}, crash=healthy)[0]["cause"] == "none"
+
+
+def test_a_crash_of_which_only_the_log_was_read_and_no_report_leaves_the_facts(crash):
+    empty = {"source": "dmesg", "report": None, "panic": "Oops", "why": "no symbols"}
+    assert diagnose({}, crash=empty) == diagnose({})
