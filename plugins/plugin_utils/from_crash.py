@@ -45,10 +45,10 @@ def with_crash(state: State, crash: Any) -> State:
         return state
     found = tasks_of(at(crash, "processes"))
     if not state.tasks_read and found:
-        return replace(state, tasks=found, pools=pools_of(found), tasks_read=True)
+        return replace(state, tasks=found, pools=pools_of({}, found), tasks_read=True)
     units = {(task.pid, task.name): task.unit for task in found}
     tasks = tuple(replace(task, unit=task.unit or units.get((task.pid, task.name))) for task in state.tasks)
-    return replace(state, tasks=tasks, pools=pools_of(tasks))
+    return replace(state, tasks=tasks, pools=pools_of(mapping(at(crash, "report")), tasks))
 
 
 def _devices(crash: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
