@@ -282,7 +282,7 @@ def module_read(path, **options):
     ("data", "why"),
     [
         (b"", "the dump is empty"),
-        (gzip.compress(b"KDUMP   "), "packed with gzip; unpack it first"),
+        (gzip.compress(b"KDUMP   ", mtime=0), "packed with gzip; unpack it first"),
         (b"KDUMP   " + bytes(100), "drgn"),
         (b"makedumpfile" + bytes(5000), "drgn|cut off"),
         (b"\x7fELF" + bytes(100), "drgn"),
