@@ -7,8 +7,9 @@
 oom_report_scan looks for a few words in large pieces of a log, so that noise costs next to nothing, and hands only
 the neighbourhood of a report to Assembler. Assembler takes line after line, joins what was wrapped, and gives each
 to those who know its kind: oom_report_heads, _memory, _tasks and _ends, in the order of a report. They take it
-apart with oom_report_fields, ask oom_report_open which report it belongs to, and store it there (oom_report_data).
-oom_report_finish makes plain data of a report when nothing more comes. oom_report_merge joins several logs.
+apart with oom_report_fields and _rows, ask oom_report_open which report it belongs to, and store it there
+(oom_report_data). oom_report_finish makes plain data of a report when nothing more comes. oom_report_merge joins
+several logs.
 
 A report is known by its structure, never by a kernel version. Where lines were lost, cut or mixed with those of
 another report, the report says truncated; a number that is not certain is left out.
@@ -257,10 +258,7 @@ class Assembler:
             return
         if "+0x" in text and _TRACE.match(text):
             # A line of the call trace, many in each report.
-            if "moom_callback" in text and self._opened.current is not None and self._opened.current.kind == "oom":
-                self._opened.current.sysrq = True
-            if "warn_alloc" in text:
-                self._opened.warned = self._opened.number
+            self._trace(line, text)
             return
         self._opened.mark = None
         if line.uptime is not None and self._repeated(line, text):
@@ -271,6 +269,22 @@ class Assembler:
             done = self._rare_line(line, text) or first != "[" and self._memory.line(line, text)
         if not (done or self._heads.by_hand(text) or self._ends.deadlocked(line, text)):
             self._other(line, text)
+
+    def _trace(self, line, text):
+        """Take what a line of a call trace tells of a report; a frame after "?" is a leftover on the stack."""
+        if "warn_alloc" in text:
+            self._opened.warned = self._opened.number
+        if not ("moom_c" in text or "mem_cgroup_out" in text or "_pages_" in text):
+            return
+        builder = self._opened.mine(line)
+        if builder is None or builder.kind != "oom":
+            return
+        if "moom_callback" in text:
+            builder.sysrq = True
+        elif "mem_cgroup_out_of_memory+" in text:
+            builder.charging = builder.charging or "? " not in text
+        elif "_pages_slowpath" in text or "_pages_may_oom" in text:
+            builder.allocating = builder.allocating or "? " not in text
 
     def _repeated(self, line, text):
         """Return whether this very line, with its time, was read already: printk's time and the text tell."""

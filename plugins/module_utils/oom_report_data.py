@@ -35,6 +35,8 @@ __metaclass__ = type
 # the memory.
 MOST_ENTRIES = 4096
 MOST_ROWS = 200000
+# Seconds by which lines of one report may be out of order: those of several CPUs differ by much less.
+CLOCK = 1.0
 
 
 class Builder:
@@ -47,11 +49,15 @@ class Builder:
         self.number = self._last = number
         # Reports that began while this one had no end, printed by nobody knows whom.
         self.newer = []
+        # Who asked for memory in reports of which only the first lines were known when this one began.
+        self.rivals = []
         self.uptime = line.uptime
         self.headed = False
         self.position = HEADER
         self.mixed = False
         self.sysrq = False
+        # What the call trace shows: that a cgroup was out of memory, that the page allocator was.
+        self.charging = self.allocating = False
         self.kernel = None
         self.trigger = {
             "comm": None,
@@ -73,6 +79,7 @@ class Builder:
         self.hugepages = []
         self.swap_stats = None
         self.memcg = {}
+        self.protection = {}
         self.groups = []
         self.tables = 0
         self.columns = None
@@ -122,6 +129,13 @@ class Builder:
         if self.headed or self.victims or self.intent or self.outcome or self.context:
             return True
         return bool(self.pages) or "usage" in self.memcg or self.meminfo and bool(self.zones)
+
+    def saw(self, line):
+        """Note the time of a line that was taken for this report's; within a report the kernel's clock goes forward."""
+        if line.uptime is not None:
+            if self.uptime is not None and line.uptime < self.uptime - CLOCK:
+                self.mixed = True
+            self.uptime = line.uptime
 
     def store(self, target, values):
         """Put values into target; a value that differs from the one read before marks the report as mixed."""

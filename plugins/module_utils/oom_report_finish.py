@@ -79,6 +79,7 @@ def finish(builder, log):
         "zones": [_zone_entry(zone, size) for zone in builder.zones],
         "hugepages": builder.hugepages,
         "memcg": _memcg(builder),
+        "protection": builder.protection or None,
         "tasks": _tasks(builder, size),
         "tasks_total": None,
         "tasks_by_comm": None,
@@ -197,8 +198,6 @@ def _memcg(builder):
         "swap": found.get("swap"),
         "memsw": found.get("memsw"),
         "kmem": found.get("kmem"),
-        "min_protection": found.get("min_protection"),
-        "low_protection": found.get("low_protection"),
         "stats": own,
         "groups": groups,
     }
@@ -317,6 +316,8 @@ def _truncated(builder, report):
         return True
     if report["scope"] is None or not builder.finished:
         return True
+    if _trace_differs(builder, report["scope"] == "cgroup"):
+        return True
     if builder.meminfo and _memory_incomplete(builder):
         return True
     return _end_incomplete(builder)
@@ -362,7 +363,38 @@ def _memory_incomplete(builder):
     return any(name not in pages for name in wanted) or "ram" not in pages
 
 
+def _trace_differs(builder, of_cgroup):
+    """Return whether the call trace is that of another report: a cgroup's limit is not met in the page allocator."""
+    return builder.allocating and not builder.charging if of_cgroup else builder.charging
+
+
+def _victim_unlisted(builder):
+    """Return whether a report names a victim that is not in its task table: another report's, or its row is lost.
+
+    Of a task that was killed for asking, the kernel names the thread, and lists the process.
+    """
+    named = (builder.context or builder.intent or {}).get("pid")
+    if named is None or not builder.rows:
+        return False
+    if "oom_kill_allocating_task" in (builder.message or ""):
+        return builder.trigger["pid"] not in (None, named)
+    columns = builder.columns or []
+    tgid = columns.index("tgid") if "tgid" in columns else 0
+    return named not in builder.pids and all(values[tgid] != named for values, _name in builder.rows)
+
+
+def _other_asked(builder):
+    """Return whether what follows the first lines may be another report's, of which only the first lines are known."""
+    for asked in builder.rivals:
+        row = builder.pids.get(asked["pid"])
+        if not builder.rows or row is not None and row[1] == asked["comm"]:
+            return True
+    return False
+
+
 def _end_incomplete(builder):
+    if _victim_unlisted(builder) or _other_asked(builder):
+        return True
     if builder.groups and _limited(builder) and builder.groups[0][0] not in (None, _limited(builder)):
         return True
     if builder.rows and not builder.tables or builder.tables and not builder.rows and builder.victims:

@@ -71,13 +71,17 @@ class MemoryLines:
         return True
 
     def protection(self, line, text):
-        """Take what a cgroup is protected with."""
+        """Take what memory.min and memory.low protect: in the cgroup at its limit, or on the host."""
         match = fields.PROTECTION.search(text)
         builder = self._opened.mine(line) if match else None
         if builder is None:
             return False
-        builder.memcg["min_protection"] = int(match.group(1)) * 1024
-        builder.memcg["low_protection"] = int(match.group(2)) * 1024
+        if builder.position > SLAB:
+            # The kernel prints it before it lists the tasks, also where it only says that an allocation failed.
+            builder.mixed = True
+            return True
+        minimum, low = (int(one) * 1024 for one in match.groups())
+        builder.store(builder.protection, {"min": minimum, "low": low})
         builder.last = self._opened.number
         return True
 

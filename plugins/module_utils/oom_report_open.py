@@ -116,9 +116,10 @@ class OpenReports:
         builder.headed = True
         for other in unsure:
             other.newer.append(builder)
-            if not other.body and not other.finished and self.number - other.number <= TRACE:
-                # Two first lines in a row: whose account of memory follows, nothing tells.
-                builder.mixed = True
+            if not other.body and not other.finished:
+                # Two first lines: whose account of memory follows, its task table may tell if they are far apart.
+                builder.rivals.append(other.trigger)
+                builder.mixed = builder.mixed or self.number - other.number <= TRACE
         return builder
 
     def pick(self, line, part, begins=False):
@@ -134,8 +135,7 @@ class OpenReports:
             warned = 0 <= self.number - self.warned <= TRACE and part < TASKS
             builder = self.start(line, "allocation_failure" if warned else "oom")
         builder.last = self.number
-        if line.uptime is not None:
-            builder.uptime = line.uptime
+        builder.saw(line)
         if part > builder.position:
             builder.position = part
         self.current = builder
@@ -300,8 +300,7 @@ class OpenReports:
         """Note that a line of this part belongs to a report; return True."""
         builder.last = self.number
         builder.position = max(builder.position, part)
-        if line.uptime is not None:
-            builder.uptime = line.uptime
+        builder.saw(line)
         self.current = builder
         return True
 

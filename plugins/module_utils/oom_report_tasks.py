@@ -8,7 +8,7 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
-from ansible_collections.linux_memory.oom.plugins.module_utils import oom_report_fields as fields
+from ansible_collections.linux_memory.oom.plugins.module_utils import oom_report_rows as rows
 from ansible_collections.linux_memory.oom.plugins.module_utils.oom_report_data import TASKS
 from ansible_collections.linux_memory.oom.plugins.module_utils.oom_report_open import GAP
 
@@ -25,7 +25,7 @@ class TaskLines:
         builder, opened = self.table, self._opened
         if builder is not opened.current or builder.position != TASKS or len(opened.builders) != 1:
             return None
-        return fields.fast_row(builder.columns).match(raw.decode("utf-8", "replace"))
+        return rows.fast_row(builder.columns).match(raw.decode("utf-8", "replace"))
 
     def take_fast(self, match):
         """Take the row that match_fast found; False where it is not certainly one of the open table."""
@@ -46,27 +46,27 @@ class TaskLines:
 
     def line(self, line, text):
         """Take a table's first line, or a row of it."""
-        if fields.ROW_START.match(text):
+        if rows.ROW_START.match(text):
             return self._row(line, text)
-        match = fields.TABLE.match(text)
+        match = rows.TABLE.match(text)
         if match:
             builder = self._opened.pick(line, TASKS, True)
             builder.tables += 1
-            builder.columns = fields.parse_columns(match.group(1))
+            builder.columns = rows.parse_columns(match.group(1))
             return True
         return False
 
     def _row(self, line, text):
-        if not self._opened.builders and self._opened.current is None and fields.headless_columns(text) is None:
+        if not self._opened.builders and self._opened.current is None and rows.headless_columns(text) is None:
             return False
         builder = self._opened.pick(line, TASKS)
         columns = builder.columns
         if columns is None:
-            columns = builder.columns = fields.headless_columns(text)
+            columns = builder.columns = rows.headless_columns(text)
             builder.mixed = True
             if columns is None:
                 return False
-        row = fields.parse_row(text, columns)
+        row = rows.parse_row(text, columns)
         if row is None:
             return False
         values, name, cut = row

@@ -303,6 +303,11 @@ reports:
         C(memsw) and C(kmem), its C(stats), and of kernels that print one account per child group all of them in C(groups).
       type: dict
       returned: always
+    protection:
+      description: What C(memory.min) and C(memory.low) kept from reclaim, as C(min) and C(low), in the cgroup that met its limit
+        or else on the host. Null where the kernel does not say.
+      type: dict
+      returned: always
     tasks:
       description: The task table, with C(comm), C(pid), C(uid), C(tgid), C(total_vm), C(rss), C(swap), C(pgtables) and
         C(oom_score_adj), and what else the kernel prints. Null where it printed no table.

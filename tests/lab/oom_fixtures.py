@@ -81,9 +81,11 @@ V2 = "systemd.unified_cgroup_hierarchy=1"
 SETUPS = {
     "v2": (V2, (), {"v2", "cgroup", "swap", "disk", "start", "end"}),
     "v1": (V1, NUMA, {"v1", "cgroup", "numa", "disk", "swap", "start"}),
+    # Kernels that were built without CONFIG_CPUSETS_V1 have cpusets on v2 only.
+    "v2_numa": (V2, NUMA, {"v2", "cgroup", "numa", "disk", "swap", "start"}),
 }
-# Kinds that say the same on both are made on the first.
-ONLY_ON_V1 = ("cgroup_hog", "cgroup_slice", "cpuset", "mempolicy")
+# Kinds that say the same on all are made on the first.
+ONLY = {"v1": ("cgroup_hog", "cgroup_slice", "cpuset", "mempolicy"), "v2_numa": ("cpuset", "mempolicy")}
 DISKS = (machines.Disk(1024 * MIB),)
 
 
@@ -93,8 +95,8 @@ def kinds_for(setup: str, wanted: Iterable[str] = ()) -> list[str]:
     fitting = [name for name, one in induce.KINDS.items() if one.needs <= offered]
     if wanted:
         fitting = [name for name in fitting if name in wanted]
-    elif setup == "v1":
-        fitting = [name for name in fitting if name in ONLY_ON_V1]
+    elif setup in ONLY:
+        fitting = [name for name in fitting if name in ONLY[setup]]
     needs = {name: induce.KINDS[name].needs for name in fitting}
     return sorted(fitting, key=lambda name: ("start" not in needs[name], "end" in needs[name]))
 
@@ -211,7 +213,7 @@ class Collector:
 
     def keep(self, name: str, form: str, text: bytes, said: dict) -> None:
         """Write a fixture and its row."""
-        group = f"_{self.setup}" if name.startswith("cgroup") else ""
+        group = f"_{said['cgroups']}" if name.startswith("cgroup") else ""
         suffix = f".{form}" if name in IN_ALL_FORMS else ""
         path = FIXTURES / f"{self.kernel}_{name}{group}{suffix}.log.xz"
         path.write_bytes(lzma.compress(text, preset=9))

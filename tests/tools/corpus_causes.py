@@ -17,9 +17,10 @@ import os
 import sys
 from pathlib import Path
 
-from corpus_check import expected, read
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "build" / "collections"))
 
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.diagnosis import diagnose
+from corpus_check import expected, read
 
 GOAL = 19 / 20
 

@@ -51,9 +51,9 @@ def numbers(pattern: str, text: str, scale: int = 1) -> dict[str, int]:
 
 
 def kilobytes(text: str) -> dict[str, int]:
-    """Return the pairs such as "isolated(anon):0kB"; brackets become underscores as in the report's keys."""
+    """Return the pairs such as "isolated(anon):0kB"; in small letters, with brackets made underscores."""
     found = numbers(r"([\w()]+): ?(-?\d+)[kK]B", text, KIB)
-    return {re.sub(r"\((\w+)\)", r"_\1", name): number for name, number in found.items()}
+    return {re.sub(r"\((\w+)\)", r"_\1", name).lower(): number for name, number in found.items()}
 
 
 def read(text: str) -> dict:
@@ -73,6 +73,7 @@ def read(text: str) -> dict:
         "zones": zones(text),
         "hugepages": hugepages(text),
         "memcg": cgroup(text),
+        "protection": protection(text),
         "tasks": tasks,
         "slab_info": slab(text),
     }
@@ -186,8 +187,6 @@ def reaped(told: str) -> list[tuple]:
 def memory(text: str) -> dict | None:
     """Return the machine's counters; the kernel prints all of them in pages."""
     head = between(text, "Mem-Info:", r"Node \d+ ")
-    if not head:
-        return None
     found = numbers(r"(?<![\w:])([a-z]\w*):(\d+)(?![\d:])", head, PAGE)
     for name, words in (
         ("pagecache", "total pagecache pages"),
@@ -201,7 +200,7 @@ def memory(text: str) -> dict | None:
         value = match(rf"(\d+) {words}", text)
         if value is not None:
             found[name] = int(value) * PAGE
-    return found
+    return found or None
 
 
 def swap(text: str) -> dict | None:
@@ -245,8 +244,8 @@ def zones(text: str) -> list[dict]:
 def nodes(text: str) -> list[dict]:
     """Return the counters of each node."""
     return [
-        {**kilobytes(rest), "all_unreclaimable": rest.endswith("yes"), "node": int(node)}
-        for node, rest in re.findall(r"Node (\d+) (active_anon:.*all_unreclaimable\? (?:yes|no))", text)
+        {**kilobytes(rest), "all_unreclaimable": "all_unreclaimable? yes" in rest, "node": int(node)}
+        for node, rest in re.findall(r"Node (\d+) (active_anon:.*all_unreclaimable\? (?:yes|no).*)$", text, re.M)
     ]
 
 
@@ -280,11 +279,15 @@ def cgroup(text: str) -> dict | None:
         "swap": limits("swap"),
         "memsw": limits("memory+swap"),
         "kmem": limits("kmem"),
-        "min_protection": None,  # told by kernels of Android only
-        "low_protection": None,
         "stats": stats,
         "groups": [{"path": path, "stats": stats}],
     }
+
+
+def protection(text: str) -> dict | None:
+    """Return what memory.min and memory.low protect."""
+    found = re.search(r"Memory cgroup min protection (\d+)kB -- low protection (\d+)kB", text)
+    return {"min": int(found[1]) * KIB, "low": int(found[2]) * KIB} if found else None
 
 
 def slab(text: str) -> list[dict] | None:
@@ -295,13 +298,9 @@ def slab(text: str) -> list[dict] | None:
 
 
 def refusals(told: str) -> list[tuple]:
-    """Return the requests that strict accounting refused."""
-    return [
-        (int(pid), comm, int(size))
-        for pid, comm, size in re.findall(
-            r"__vm_enough_memory: pid: (\d+), comm: (\S+?), bytes: (\d+) not enough memory", told
-        )
-    ]
+    """Return the requests that strict accounting refused; up to 6.5 the kernel does not say how much was wanted."""
+    pattern = r"__vm_enough_memory: pid: (\d+), comm: (\S+?), (?:no enough|bytes: (\d+) not enough) memory for the"
+    return [(int(pid), comm, int(size) if size else None) for pid, comm, size in re.findall(pattern, told)]
 
 
 # Where and when

@@ -212,6 +212,29 @@ def ok(host, findings=None, host_facts=None):
     }
 
 
+IQN = "iqn.2003-01.org.linux-iscsi.store1.x8664:sn.8b9d"
+SLOW = {"write_iops": 20.0, "write_await": 0.9, "service_time": 0.2}
+FAST = {"write_iops": 20.0, "write_await": 0.002, "service_time": 0.001}
+
+
+def on_target(name, speed=None, target=IQN, kind="iscsi", findings=(), device="sdb"):
+    """Return the record of a host with a disk on a target, as fast as speed says (FAST), and one of its own."""
+    made = facts(name)
+    made["system"]["sample_seconds"] = 10
+    disk = {**(speed or FAST), "class": "network", "target": {"kind": kind, "name": target, "lun": None}}
+    made["storage"] = {"disks": {device: disk, "sda": {"class": "ssd", "target": None, **FAST}}}
+    return ok(name, list(findings) or [finding(cause="none")], made)
+
+
+def sharing():
+    """Return the records of hosts that share a target with a long name, which is slow for one of them."""
+    target = "nqn.2014-08.com.example:" + "0123456789abcdef" * 10
+    return [
+        on_target(f"compute-node-{number:03}.cluster.example.org", FAST if number else SLOW, target, "nvme")
+        for number in range(3)
+    ]
+
+
 def oom_report(epoch=TIME - 3600, **more):
     """Return one report of the OOM killer, of a host of 8 GiB unless told otherwise."""
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch)) if epoch is not None else None

@@ -764,7 +764,7 @@ def test_what_a_monitor_repeats_of_a_kill_is_not_counted():
 def test_a_line_that_a_person_wrapped_after_its_commas():
     (report,), unparsed = parse(
         """[581.3] python invoked oom-killer: gfp_mask=0x100cca(GFP_HIGHUSER_MOVABLE), order=0
-[581.5] oom-kill:constraint=CONSTRAINT_MEMCG, oom_memcg=/work/01a0/app,
+[581.5] oom-kill:constraint=CONSTRAINT_MEMCG, oom_memcg=/pods/01a0/app,
                task=python, pid=2269, uid=0
 [581.5] Memory cgroup out of memory: Killed process 2269 (python)
                total-vm:31786400kB, anon-rss:13945980kB, file-rss:11996kB,
@@ -772,7 +772,7 @@ def test_a_line_that_a_person_wrapped_after_its_commas():
 """
     )
     assert unparsed["count"] == 0
-    assert report["cgroup"] == "/work/01a0/app"
+    assert report["cgroup"] == "/pods/01a0/app"
     assert report["victim"]["anon_rss"] == 13945980 * 1024
 
 

@@ -24,7 +24,7 @@ WHERE = {
     # Eras, each by its own text.
     "2.6.18 and 2.6.24": ["test_the_report_of_2_6_18", "test_the_oldest_form_of_2_6_18", "test_numbers_against_a_second_reading"],
     "2.6.32, 3.10, 4.8, 6.12": ["test_numbers_against_a_second_reading"],
-    "5.10, 6.1, 6.12 as booted": ["test_every_number_is_the_one_that_an_eye_sees"],
+    "5.10, 6.1, 6.12, 7.3 as booted": ["test_every_number_is_the_one_that_an_eye_sees"],
     # The first lines.
     "gfp_mask, nodemask, cpuset, order, oom_adj, oom_score_adj": ["test_first_lines", "test_cpuset_lines"],
     "order=-1 and other signs of SysRq f": ["test_called_by_hand"],
@@ -39,6 +39,7 @@ WHERE = {
     "oom_memcg=": ["test_a_cgroup_of_v2"],
     "statistics in kB, in bytes, as memory.stat": ["test_statistics_of_a_cgroup"],
     "usage and limit lines": ["test_a_cgroup_of_v2", "test_a_cgroup_of_v1_with_a_child", "test_usage_lines"],
+    "what memory.min and memory.low protect": ["test_what_is_protected_from_reclaim"],
     "memory.oom.group": ["test_the_tasks_of_a_group_are_killed_by_one_report"],
     # Mem-Info.
     "global, node and zone lines": ["test_numbers_against_a_second_reading", "test_a_global_report_in_full"],
@@ -190,6 +191,22 @@ def test_statistics_of_a_cgroup(lines, expected):
     text = oom_texts.dmesg([*body[:start], *lines, *body[end:]])
     stats = parse(text)[0][0]["memcg"]["groups"][0]["stats"]
     assert {name: stats[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("body", [oom_texts.global_612, oom_texts.memcg_v2])
+def test_what_is_protected_from_reclaim(body):
+    """Newer kernels print it in every report, not only in that of a cgroup."""
+    lines = body()
+    at = next(number for number, line in enumerate(lines) if line.startswith("Tasks state"))
+    told = "Memory cgroup min protection 4096kB -- low protection 12kB"
+    (report,), unparsed = parse(oom_texts.dmesg([*lines[:at], told, *lines[at:]]))
+    (without,), _unparsed = parse(oom_texts.dmesg(lines))
+    assert unparsed["count"] == 0
+    assert report["protection"] == {"min": 4 << 20, "low": 12 << 10}
+    assert without["protection"] is None
+    assert {**report, "protection": None, "trigger": None, "uptime": None, "unparsed": []} == {
+        **without, "protection": None, "trigger": None, "uptime": None, "unparsed": [],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -408,7 +408,10 @@ def test_a_small_table_gives_the_same_verdict(tmp_path):
     oom_report_table.shorten(report, 20)
     assert report["tasks_left_out"] == 2983
     assert [one["summary"] for one in diagnosis.diagnose({}, [report])] == [one["summary"] for one in verdicts]
-    assert from_report.pools_of(report, from_report.tasks_of(report)) == pools
+    small = from_report.pools_of(report, from_report.tasks_of(report))
+    assert [(pool.name, pool.count, pool.size) for pool in small] == [
+        (pool.name, pool.count, pool.size) for pool in pools
+    ]
     shown = page._names_then(report)
     assert shown[0].startswith("429 × w")
 

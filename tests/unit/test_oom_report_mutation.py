@@ -215,6 +215,53 @@ def test_reports_in_long_pieces_of_each_other(one, two):
                 assert any(wrong(report, known) == [] for known in true), (first, second)
 
 
+def test_the_end_of_another_report_is_not_taken_for_its_own():
+    """The victim is not in the table: the kill is another report's, or the line of its task was lost."""
+    lines = oom_texts.global_612()
+    at = next(number for number, line in enumerate(lines) if line.startswith("oom-kill:"))
+    (report,) = read(oom_texts.dmesg([*lines[:at], *oom_texts.global_612(5555)[at:]]))
+    assert (report["victim"]["pid"], report["truncated"]) == (5555, True)
+    told = [line.replace("Out of memory:", "Out of memory (oom_kill_allocating_task):") for line in lines]
+    kill = [line.replace("pid=4321", "pid=4329").replace("process 4321", "process 4329") for line in told]
+    asked = [re.sub(r"PID: \d+", "PID: 4329", line) for line in kill]
+    assert [one["truncated"] for lines in (kill, asked) for one in read(oom_texts.dmesg(lines))] == [True, False]
+
+
+@pytest.mark.parametrize(("one", "two"), [("global_612", "memcg_v2"), ("memcg_v2", "global_612")])
+def test_the_call_trace_tells_whose_the_first_lines_are(one, two):
+    """Only the report of a cgroup was called for by the code that charges a cgroup."""
+    first, body = oom_texts.REPORTS[one](), oom_texts.REPORTS[two]()
+    starts = [
+        next(at for at, line in enumerate(lines) if line.startswith(("Mem-Info:", "memory: usage")))
+        for lines in (first, body)
+    ]
+    (report,) = read(oom_texts.dmesg([*first[: starts[0]], *body[starts[1] :]]))
+    assert report["truncated"]
+
+
+def test_the_clock_does_not_go_back_within_a_report():
+    lines = oom_texts.dmesg(oom_texts.global_612()).splitlines(True)
+    at = next(number for number, line in enumerate(lines) if "Mem-Info:" in line)
+    for seconds, truncated in ((5.0, True), (0.2, False)):
+        earlier = [
+            re.sub(r"^\[ *([\d.]+)\]", lambda found: f"[{float(found[1]) - seconds:12.6f}]", line)  # noqa: B023
+            for line in lines[at:]
+        ]
+        assert [one["truncated"] for one in read("".join(lines[:at] + earlier))] == [truncated]
+
+
+def test_first_lines_whose_report_is_lost_far_above_another_one():
+    """The next report's account may be theirs, if the one who asked there is among the tasks."""
+    lines = oom_texts.global_612()
+    others = [f"usb 1-1: new device number {number}" for number in range(80)]
+    asked = re.search(r"PID: (\d+) Comm: (\S+)", "\n".join(lines))
+    listed = next(re.search(r"\[ *(\d+)\].* (\S+)$", line) for line in lines if re.match(r"\[ *\d+\]", line))
+    for pid, comm, unsure in ((*listed.groups(), True), ("77777", "elsewhere", False)):
+        first = [line.replace(asked[1], pid).replace(asked[2], comm) for line in lines[:3]]
+        told = read(oom_texts.dmesg([*first, *others, *lines]))
+        assert [one["truncated"] for one in told] == [True, unsure]
+
+
 def test_a_report_that_was_cut_leaves_the_next_one_whole():
     """The newer report is in doubt only where the older one goes on after it began."""
     cut = oom_texts.global_310()[:20]
@@ -311,11 +358,20 @@ def ends_with(cut: str, value: str, report: dict) -> bool:
 
 
 def families() -> dict[str, Path]:
-    """Return one log of each kind of failure and version of cgroups, in whatever form the lab left it, by its name."""
+    """Return the logs of the oldest and of the newest kernel of each kind of failure and version of cgroups, by name.
+
+    Of the forms in which the lab left a log any is taken.
+    """
     found: dict[str, Path] = {}
-    for path in sorted(FIXTURES.glob("*.log.xz")):
-        found.setdefault(path.name.split("_", 1)[1].split(".")[0], path)
+    logs = sorted(FIXTURES.glob("*.log.xz"), key=lambda path: [int(part) for part in kernel_of(path).split(".")])
+    for order, newest in ((logs, ""), (logs[::-1], "_newest")):
+        for path in order:
+            found.setdefault(path.name.split("_", 1)[1].split(".")[0] + newest, path)
     return found
+
+
+def kernel_of(path: Path) -> str:
+    return path.name.split("_", 1)[0]
 
 
 FAMILIES = families()
@@ -341,7 +397,8 @@ def assert_never_wrong(path: Path, damaged: list[bytes], told: object) -> None:
 
 
 def test_there_are_families_enough():
-    assert len(FAMILIES) >= 20
+    assert len(FAMILIES) >= 50
+    assert {kernel_of(path) for path in FAMILIES.values()} >= {"5.10", "7.3"}
     assert {"panic", "cpuset", "mempolicy", "slab", "hugepages", "sysrq", "cgroup_group_kill_v2"} <= set(FAMILIES)
 
 
