@@ -19,6 +19,7 @@ from collections import OrderedDict
 
 from ansible_collections.linux_memory.oom.plugins.module_utils import owned_file
 from ansible_collections.linux_memory.oom.plugins.module_utils.blockdev import blocks
+from ansible_collections.linux_memory.oom.plugins.module_utils.changer import Refused
 from ansible_collections.linux_memory.oom.plugins.module_utils.tree import Tree, reason
 from ansible_collections.linux_memory.oom.plugins.module_utils.writeback import backing_of
 
@@ -39,8 +40,15 @@ _OTHERS = re.compile(r"\bATTR\{(?:bdi/)?(?:max_ratio|strict_limit)\}\s*=[^=]")
 _SPECIAL = re.compile(r'["\\*?\[\]|]')
 
 
-class Refused(Exception):
-    """What was asked for is not done; the text is one sentence for the user."""
+# What the module takes, for AnsibleModule and for linux_memory.oom.together.
+SPEC = {
+    "argument_spec": {
+        "devices": {"type": "dict"},
+        "path": {"type": "path", "default": "/etc/udev/rules.d/99-linux_memory_oom-bdi.rules"},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    },
+    "required_if": [("state", "present", ["devices"])],
+}
 
 
 def properties(text):
@@ -356,3 +364,19 @@ def _as_far_as_it_goes(function, *arguments):
         function(*arguments)
     except EnvironmentError:
         pass
+
+
+def run(module):
+    """Do what is asked for and return the result. Raises Refused."""
+    change = Change(module.params, move=module.atomic_move)
+    change.look()
+    if not module.check_mode:
+        change.apply()
+    for warning in change.warnings + change.refusals():
+        module.warn(warning)
+    return {
+        "changed": change.changed,
+        "devices": change.items,
+        "file": change.path,
+        "diff": change.diff(),
+    }

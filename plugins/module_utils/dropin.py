@@ -14,6 +14,8 @@ __metaclass__ = type
 
 import re
 
+from ansible_collections.linux_memory.oom.plugins.module_utils import timespan
+
 DIRECTORY = "/etc/systemd/system"
 
 # systemd.unit(5): the kinds of units that can have drop-ins, and the section that is named after each.
@@ -292,23 +294,6 @@ def translate(unit, section, directive, known):
 _SIZE_PART = re.compile(r"\s*([0-9]+)(?:\.([0-9]*))?\s*([A-Z]?)")
 _SIZE_UNITS = ("", "K", "M", "G", "T", "P", "E")
 _PERCENT = re.compile(r"([0-9]+)(?:\.([0-9]{1,2}))?%$")
-_TIME_PART = re.compile(r"\s*([0-9]+)(?:\.([0-9]*))?\s*([A-Za-zµμ]*)")
-_TIME_UNITS = {}
-for _names, _microseconds in (
-    ("us usec µs μs", 1),
-    ("ms msec", 10**3),
-    ("s sec second seconds", 10**6),
-    ("m min minute minutes", 60 * 10**6),
-    ("h hr hour hours", 3600 * 10**6),
-    ("d day days", 86400 * 10**6),
-    ("w week weeks", 7 * 86400 * 10**6),
-    # As systemd.time(7) defines them: 30.44 and 365.25 days.
-    ("M month months", 2629800 * 10**6),
-    ("y year years", 31557600 * 10**6),
-):
-    for _one in _names.split():
-        _TIME_UNITS[_one] = _microseconds
-
 SIZES = frozenset(
     [
         "MemoryMax",
@@ -402,28 +387,6 @@ def parse_percent(text):
     return int(match.group(1)) * 100 + int((match.group(2) or "").ljust(2, "0"))
 
 
-def parse_seconds(text):
-    """Return the microseconds of a time span such as 90, 1min 30s or infinity (then None). Raises ValueError."""
-    text = text.strip()
-    if text == "infinity":
-        return None
-    if not text:
-        raise ValueError("is empty")
-    position, total = 0, 0
-    while position < len(text):
-        match = _TIME_PART.match(text, position)
-        if not match or match.end() == position:
-            raise ValueError("is no time span")
-        unit = match.group(3) or "s"
-        if unit not in _TIME_UNITS:
-            raise ValueError("has a unit that systemd does not know")
-        fraction = match.group(2) or ""
-        total += int(match.group(1)) * _TIME_UNITS[unit]
-        total += int(fraction) * _TIME_UNITS[unit] // 10 ** len(fraction) if fraction else 0
-        position = match.end()
-    return total
-
-
 def property_of(directive):
     """Return the property that `systemctl show` has for a directive."""
     if directive == "StartLimitInterval":
@@ -467,7 +430,7 @@ def _device_value(directive, text):
     if text == "infinity":
         return "infinity"
     if directive.endswith("Sec"):
-        return parse_seconds(text)
+        return timespan.microseconds(text)
     return parse_size(text, 1000)
 
 
@@ -533,7 +496,7 @@ def _agrees(directive, values, shown, host):
             abs(have - total * share // 10000) <= max(65536, total // 1000) for total in host.totals(directive)
         )
     if directive.endswith("Sec") or directive == "StartLimitInterval":
-        return parse_seconds(wanted) == parse_seconds(there)
+        return timespan.microseconds(wanted) == timespan.microseconds(there)
     if directive in _SHARES:
         return _share(wanted, there)
     if directive in _PLAIN:
@@ -572,7 +535,7 @@ def canonical(directive, values, host):
             size = size_of(values[0], host.totals(directive)[0])
             return "infinity" if size is None else str(size)
         if property_of(directive).endswith("USec") and len(values) == 1:
-            time = parse_seconds(values[0])
+            time = timespan.microseconds(values[0])
             return "infinity" if time is None else "%.15gs" % (time / 10**6)
         if directive in DEVICES and not directive.endswith("Sec"):
             found = _devices(directive, values)

@@ -26,6 +26,9 @@ from ansible_collections.linux_memory.oom.plugins.module_utils import (
     system,
     units,
 )
+from ansible_collections.linux_memory.oom.plugins.module_utils.changer import Refused
+from ansible_collections.linux_memory.oom.plugins.module_utils.kdump_config import BadInput
+from ansible_collections.linux_memory.oom.plugins.module_utils.kdump_host import Failed
 from ansible_collections.linux_memory.oom.plugins.module_utils.meminfo import meminfo
 from ansible_collections.linux_memory.oom.plugins.module_utils.mounts import mount_of, mounts
 from ansible_collections.linux_memory.oom.plugins.module_utils.tree import Tree
@@ -77,8 +80,29 @@ find "$1" -mindepth 1 -maxdepth 1 -type d -printf '%T@ %f\\n' | sort -rn | while
 done"""
 
 
-class Refused(Exception):
-    """What was asked for is not done; nothing has changed. The text is one sentence."""
+# What the module takes, for AnsibleModule and for linux_memory.oom.together.
+SPEC = {
+    "argument_spec": {
+        "state": {"type": "str", "choices": ["present", "disabled", "absent"], "default": "present"},
+        "crashkernel": {"type": "str", "default": "auto"},
+        "target": {"type": "str", "choices": ["local", "device", "nfs", "ssh"], "default": "local"},
+        "target_location": {"type": "str"},
+        "path": {"type": "str", "default": "/var/crash"},
+        "ssh_key": {"type": "str", "no_log": False},
+        "dump_level": {"type": "int", "default": 31},
+        "compression": {
+            "type": "str",
+            "choices": ["zlib", "lzo", "snappy", "zstd", "none"],
+            "default": "zlib",
+        },
+        "keep_dumps": {"type": "int", "default": 5},
+        "keep_bytes": {"type": "str"},
+        "packages": {"type": "bool", "default": True},
+        "boot_loader": {"type": "str", "choices": ["auto", "grub", "grubby", "none"], "default": "auto"},
+        "wait_seconds": {"type": "int", "default": 90},
+        "force": {"type": "bool", "default": False},
+    },
+}
 
 
 def mib(amount):
@@ -145,6 +169,8 @@ class Change:
         self.value = None
         self.directory = None
         self.memory = 0
+        self.reserved = 0
+        self.loaded = False
         self.need = None
         self.contained = False
         self.steps = []
@@ -154,6 +180,8 @@ class Change:
     def look(self):
         """Read the host, refuse, and fill items with what is and what will be. Raises Refused and Failed."""
         check_options(self.options)
+        if self.host is None and self.state == "absent":
+            return  # what cannot be set up is not there
         if self.host is None:
             raise Refused("this host is neither Debian, Ubuntu nor of the RHEL family: its kdump is not known here")
         self.contained = bool(system.container(self.tree))
@@ -188,7 +216,7 @@ class Change:
     def _loader(self):
         """Return which boot loader is configured: grub, grubby or none. Raises Refused."""
         asked = self.options["boot_loader"]
-        if asked == "none":
+        if asked == "none" or (self.state == "absent" and self._has_no_trace()):
             return "none"
         if asked not in ("auto", self.host.loader):
             raise Refused("boot_loader: %s is not what this host has; it would be %s" % (asked, self.host.loader))
@@ -206,6 +234,10 @@ class Change:
         if foreign:
             raise Refused("%s is there and was not written by this collection; move it away" % foreign)
         return self.host.loader
+
+    def _has_no_trace(self):
+        """Return whether nothing of this collection says anything to the boot loader of this host."""
+        return not self.managed and (self.host.loader != "grub" or self.host.loader_undone())
 
     def _refuse(self, why):
         """Refuse, or warn where force is set."""
@@ -645,3 +677,18 @@ class Change:
 
 def _or(text, otherwise):
     return otherwise if text is None else text
+
+
+def run(module):
+    """Do what is asked for and return the result. Raises Refused."""
+    change = Change(module.params, module.run_command, module.atomic_move)
+    try:
+        change.look()
+        if not module.check_mode and change.steps:
+            change.apply()
+            change.refresh()
+    except (BadInput, Failed) as error:
+        raise Refused(str(error))
+    for warning in change.warnings:
+        module.warn(warning)
+    return dict(change.result(), changed=change.changed, diff=change.diff())

@@ -68,9 +68,9 @@ _SCRIPTS = (
 )
 
 # "vm.swappiness=10", "vm.swappiness: 10", "/proc/sys/vm/swappiness - - - - 10", "echo 10 > /proc/sys/vm/swappiness"
-_ASSIGNMENT = re.compile(r"\b((?:vm|kernel)[./][a-z_-]+)(?:\s*[=:]\s*|(?:\s+-){4}\s+)[\"']?([0-9]+(?:\s+[0-9]+)*)")
+_ASSIGNMENT = re.compile(r"\b((?:vm|kernel)[./][a-z_-]+)(?:\s*[=:]\s*|(?:\s+-){4}\s+)[\"']?(-?[0-9]+(?:\s+[0-9]+)*)")
 _ECHO = re.compile(
-    r"\becho\s+(?:-n\s+)?[\"']?([0-9]+)[\"']?\s*(?:>|\|\s*(?:sudo\s+)?tee\b)[^;&|]*?/proc/sys/((?:vm|kernel)/[a-z_-]+)"
+    r"\becho\s+(?:-n\s+)?[\"']?(-?[0-9]+)[\"']?\s*(?:>|\|\s*(?:sudo\s+)?tee\b)[^;&|]*?/proc/sys/((?:vm|kernel)/[a-z_-]+)"
 )
 
 _SECTION = re.compile(r"^\[([^]]+)\]\s*$")

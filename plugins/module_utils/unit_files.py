@@ -16,6 +16,8 @@ __metaclass__ = type
 import os
 import re
 
+from ansible_collections.linux_memory.oom.plugins.module_utils import timespan
+
 UNITS = "/etc/systemd/system"
 ZRAM = "/etc/systemd/zram-generator.conf.d"
 PROGRAMS = "/usr/local/lib/linux_memory_oom"
@@ -27,12 +29,9 @@ PYTHON = "@PYTHON@"
 PURPOSE = re.compile(r"[a-z0-9_]{1,40}$")
 _DROP_IN = re.compile(r"/etc/systemd/system/([A-Za-z0-9:_.\\@-]{1,240}\.[a-z]{4,9})\.d$")
 _ZRAM = re.compile(r"^\s*\[(zram[0-9]{1,4})\]\s*$", re.MULTILINE)
+_PART_OF = re.compile(r"^PartOf=(\S+)\s*$", re.MULTILINE)
 _CALENDAR = re.compile(r"^OnCalendar=(.*)$", re.MULTILINE)
 _SPAN = re.compile(r"^((?:RandomizedDelay|OnBoot|OnUnitActive|OnActive|RuntimeMax|Accuracy)Sec)=(.*)$", re.MULTILINE)
-_TIME = re.compile(
-    r"[0-9]+(?:\.[0-9]+)?$|(?:[0-9]+(?:\.[0-9]+)?\s*(?:usec|us|msec|ms|seconds?|sec|s|minutes?|min|months?|m|M|hours?|hr|h|"
-    r"days?|d|weeks?|w|years?|y)\s*)+$"
-)
 
 
 def name_is_owned(name, purpose):
@@ -79,17 +78,28 @@ def zram_devices(text):
 
 
 def units_of(path, text):
-    """Return the units that are to run because of a file: a timer itself, and the swap of each zram device."""
+    """Return the units that are to run because of a file: a timer, a companion, the swap of each zram device."""
     folder, name = os.path.split(path)
-    if folder == UNITS and name.endswith(".timer"):
+    if folder == UNITS and (name.endswith(".timer") or partner(path, text)):
         return [name]
     if folder == ZRAM:
         return ["dev-%s.swap" % device for device in zram_devices(text)]
     return []
 
 
+def partner(path, text):
+    """Return the unit with which a service runs, the one that it is PartOf=, or None for another file."""
+    if os.path.dirname(path) != UNITS or not path.endswith(".service"):
+        return None
+    match = _PART_OF.search(text or "")
+    return match.group(1) if match else None
+
+
 def is_enabled_by_link(unit):
-    """Return whether a unit is switched on for boot by systemctl enable; that of zram comes from its generator."""
+    """Return whether a unit is switched on for boot by systemctl enable.
+
+    That of zram comes from its generator, and a companion with the unit that it is part of.
+    """
     return unit.endswith(".timer")
 
 
@@ -98,10 +108,19 @@ def calendars(text):
     return [value.strip() for value in _CALENDAR.findall(text)]
 
 
+def spans(text):
+    """Return [(directive, value)] of the time spans in a unit's text."""
+    return [(name, value.strip()) for name, value in _SPAN.findall(text)]
+
+
 def wrong_spans(text):
     """Return [(directive, value)] of the time spans in a unit's text that systemd.time(7) does not know."""
-    return [
-        (name, value.strip())
-        for name, value in _SPAN.findall(text)
-        if value.strip() != "infinity" and not _TIME.match(value.strip())
-    ]
+    return [(name, value) for name, value in spans(text) if not _is_span(value)]
+
+
+def _is_span(value):
+    try:
+        timespan.microseconds(value)
+    except ValueError:
+        return False
+    return True

@@ -14,12 +14,13 @@ __metaclass__ = type
 
 import math
 
-from ansible_collections.linux_memory.oom.plugins.module_utils import dropin
+from ansible_collections.linux_memory.oom.plugins.module_utils import dropin, timespan
 
 # A service that does nothing takes more than this; a smaller limit is a number whose unit was forgotten.
 SMALLEST = 1024**2
 
 RESTARTS = ("always", "on-success", "on-failure", "on-abnormal", "on-abort", "on-watchdog")
+_BOUNDS = ("RestartSec", "StartLimitIntervalSec", "StartLimitBurst")
 
 # What cgroup v1 has no file for (systemd.resource-control(5)).
 ONLY_V2 = frozenset(
@@ -85,10 +86,11 @@ def restarts_an_hour(delay, interval, burst):
     by_delay = float("inf") if delay == 0 else hour / delay
     if not burst or interval == 0:
         bound = float("inf")
-    elif interval is None or interval >= hour:
+    elif interval is None:
         bound = burst
     else:
-        bound = burst * hour / interval
+        # The last starts of an interval can be followed at once by those of the next (systemd, src/basic/ratelimit.c).
+        bound = burst * (math.ceil(hour / interval) + 1)
     least = min(by_delay, bound)
     return least if least == float("inf") else int(math.ceil(least))
 
@@ -98,7 +100,7 @@ def _rate(wish):
     times = {}
     for directive, otherwise in (("RestartSec", "100ms"), ("StartLimitIntervalSec", "10s")):
         text = wish.values.get(directive) or wish.shown.get(dropin.property_of(directive)) or otherwise
-        times[directive] = (text, dropin.parse_seconds(text))
+        times[directive] = (text, timespan.microseconds(text))
     burst = wish.values.get("StartLimitBurst") or wish.shown.get("StartLimitBurst") or "5"
     allowed = restarts_an_hour(times["RestartSec"][1], times["StartLimitIntervalSec"][1], int(burst))
     words = "RestartSec=%s, StartLimitIntervalSec=%s, StartLimitBurst=%s" % (
@@ -216,7 +218,13 @@ def _restart(wish, most, wrong, warn):
     try:
         allowed, words = _rate(wish)
     except ValueError:
-        # validated elsewhere: systemd names the value that it does not take
+        # systemd passes over what it does not understand, and takes its own bound.
+        if asked in RESTARTS:
+            given = ["%s=%s" % (name, wish.values[name]) for name in _BOUNDS if wish.values.get(name)]
+            wrong.append(
+                "%s: Restart=%s has no bound that can be told from %s: RestartSec and StartLimitIntervalSec take time "
+                "spans such as 1h, StartLimitBurst a whole number." % (wish.unit, asked, ", ".join(given))
+            )
         return
     if asked in RESTARTS:
         if limit:

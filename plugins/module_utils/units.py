@@ -26,6 +26,8 @@ DIRECTORIES = (
 _INVOCATIONS = "/run/systemd/units"
 _LISTED = re.compile(r"^[ *●○×]*([A-Za-z0-9:_.\\@-]+\.[a-z]+) +\S+ +([a-z-]+) ", re.MULTILINE)
 _LISTED_FILE = re.compile(r"^([A-Za-z0-9:_.\\@-]+\.[a-z]+) +([a-z-]+)", re.MULTILINE)
+_LIMIT = re.compile(r"^[ \t]*Memory(?:Max|Limit)[ \t]*=[ \t]*(\S*)", re.MULTILINE)
+_LIMITABLE = (".service", ".slice", ".scope", ".socket", ".mount", ".swap")
 _ENABLED = ("enabled", "enabled-runtime", "alias", "linked", "linked-runtime")
 _ACTIVE = ("active", "activating", "deactivating", "reloading", "refreshing")
 
@@ -91,3 +93,34 @@ def active(tree, unit):
         if states:
             return states.get(unit) in _ACTIVE
     return None
+
+
+def _files(tree):
+    """Return {name of a unit, or of what its drop-ins are for: its texts in the order in which systemd takes them}."""
+    fragments, drop_ins = {}, {}
+    for directory in DIRECTORIES:
+        for name in tree.names(directory):
+            path = directory + "/" + name
+            if name.endswith(".d"):
+                for conf in tree.names(path):
+                    if conf.endswith(".conf"):
+                        drop_ins.setdefault(name[:-2], {}).setdefault(conf, path + "/" + conf)
+            elif name.endswith(_LIMITABLE):
+                fragments.setdefault(name, path)
+    found = {name: [tree.text(path, "")] for name, path in fragments.items()}
+    for name, confs in drop_ins.items():
+        found.setdefault(name, []).extend(tree.text(confs[conf], "") for conf in sorted(confs))
+    return found
+
+
+def limited(tree):
+    """Return the sorted names of units whose files limit their memory, whether they run or not.
+
+    A drop-in for many units is told by the name of its directory, such as user-.slice.
+    """
+    found = []
+    for name, texts in _files(tree).items():
+        values = _LIMIT.findall("\n".join(texts))
+        if values and values[-1] not in ("", "infinity"):
+            found.append(name)
+    return sorted(found)

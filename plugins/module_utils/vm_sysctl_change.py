@@ -18,6 +18,7 @@ import re
 from collections import OrderedDict
 
 from ansible_collections.linux_memory.oom.plugins.module_utils import owned_file, sysctl, vm_sysctl_plan
+from ansible_collections.linux_memory.oom.plugins.module_utils.changer import Refused
 from ansible_collections.linux_memory.oom.plugins.module_utils.meminfo import meminfo
 from ansible_collections.linux_memory.oom.plugins.module_utils.overcommit import limit_in_mode_2
 from ansible_collections.linux_memory.oom.plugins.module_utils.sysctl import number, same_value
@@ -36,8 +37,17 @@ _LATER = ("99-", "zz-", "zzz-", "zzzz-", "zzzzzzzz-")
 APPLIED, PERSISTED, READ_ONLY, RESTORED, LEFT = "applied", "persisted_only", "read_only", "restored", "left"
 
 
-class Refused(Exception):
-    """What was asked for is not done; the text is one sentence for the user."""
+# What the module takes, for AnsibleModule and for linux_memory.oom.together.
+SPEC = {
+    "argument_spec": {
+        "settings": {"type": "dict"},
+        "path": {"type": "path", "default": "/etc/sysctl.d/90-linux_memory_oom.conf"},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "on_override": {"type": "str", "choices": ["fail", "rename", "warn"], "default": "fail"},
+        "force": {"type": "bool", "default": False},
+    },
+    "required_if": [("state", "present", ["settings"])],
+}
 
 
 class Change:
@@ -456,3 +466,20 @@ def _why_not(folder):
     if os.statvfs(folder).f_flag & os.ST_RDONLY:
         return "its file system is read-only"
     return "permission denied"
+
+
+def run(module):
+    """Do what is asked for and return the result. Raises Refused."""
+    change = Change(module.params, move=module.atomic_move)
+    change.look()
+    if not module.check_mode:
+        change.apply()
+    for warning in change.warnings + change.refusals():
+        module.warn(warning)
+    return {
+        "changed": change.changed,
+        "keys": change.items(),
+        "file": change.place,
+        "agents": change.agents,
+        "diff": change.diff(),
+    }

@@ -121,32 +121,13 @@ file:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.linux_memory.oom.plugins.module_utils.bdi import Change, Refused
+from ansible_collections.linux_memory.oom.plugins.module_utils.bdi import SPEC, run
+from ansible_collections.linux_memory.oom.plugins.module_utils.changer import leave
 
 
 def main():
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "devices": {"type": "dict"},
-            "path": {"type": "path", "default": "/etc/udev/rules.d/99-linux_memory_oom-bdi.rules"},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        },
-        required_if=[("state", "present", ["devices"])],
-        supports_check_mode=True,
-    )
-    change = Change(module.params, move=module.atomic_move)
-    try:
-        change.look()
-        if not module.check_mode:
-            change.apply()
-    except Refused as refusal:
-        module.fail_json(msg=str(refusal))
-    for warning in change.warnings + change.refusals():
-        module.warn(warning)
-    module.exit_json(
-        changed=change.changed, differs=change.changed, devices=change.items, file=change.path, diff=change.diff()
-    )
+    leave(AnsibleModule(supports_check_mode=True, **SPEC), run)
 
 
 if __name__ == "__main__":

@@ -141,6 +141,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+differs:
+  description: Whether the host was not as asked for. The same as C(changed), for plays that ask in check mode first and hide that.
+  type: bool
+  returned: success
 items:
   description: Each thing that the module looked at, in the order in which they are set.
   type: list
@@ -208,49 +212,13 @@ reboot_required:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.linux_memory.oom.plugins.module_utils.kdump_change import Change, Refused
-from ansible_collections.linux_memory.oom.plugins.module_utils.kdump_config import BadInput
-from ansible_collections.linux_memory.oom.plugins.module_utils.kdump_host import Failed
+from ansible_collections.linux_memory.oom.plugins.module_utils.changer import leave
+from ansible_collections.linux_memory.oom.plugins.module_utils.kdump_change import SPEC, run
 
 
 def main():
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "state": {"type": "str", "choices": ["present", "disabled", "absent"], "default": "present"},
-            "crashkernel": {"type": "str", "default": "auto"},
-            "target": {"type": "str", "choices": ["local", "device", "nfs", "ssh"], "default": "local"},
-            "target_location": {"type": "str"},
-            "path": {"type": "str", "default": "/var/crash"},
-            "ssh_key": {"type": "str", "no_log": False},
-            "dump_level": {"type": "int", "default": 31},
-            "compression": {
-                "type": "str",
-                "choices": ["zlib", "lzo", "snappy", "zstd", "none"],
-                "default": "zlib",
-            },
-            "keep_dumps": {"type": "int", "default": 5},
-            "keep_bytes": {"type": "str"},
-            "packages": {"type": "bool", "default": True},
-            "boot_loader": {"type": "str", "choices": ["auto", "grub", "grubby", "none"], "default": "auto"},
-            "wait_seconds": {"type": "int", "default": 90},
-            "force": {"type": "bool", "default": False},
-        },
-        supports_check_mode=True,
-    )
-    change = Change(module.params, module.run_command, module.atomic_move)
-    try:
-        change.look()
-        if not module.check_mode and change.steps:
-            change.apply()
-            change.refresh()
-    except (Refused, BadInput, Failed) as error:
-        module.fail_json(msg=str(error))
-    except EnvironmentError as error:
-        module.fail_json(msg="%s: %s" % (error.filename or "kdump", error.strerror or error))
-    for warning in change.warnings:
-        module.warn(warning)
-    module.exit_json(changed=change.changed, diff=change.diff(), **change.result())
+    leave(AnsibleModule(supports_check_mode=True, **SPEC), run)
 
 
 if __name__ == "__main__":

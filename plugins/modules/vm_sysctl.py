@@ -178,39 +178,13 @@ agents:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.linux_memory.oom.plugins.module_utils.vm_sysctl_change import Change, Refused
+from ansible_collections.linux_memory.oom.plugins.module_utils.changer import leave
+from ansible_collections.linux_memory.oom.plugins.module_utils.vm_sysctl_change import SPEC, run
 
 
 def main():
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "settings": {"type": "dict"},
-            "path": {"type": "path", "default": "/etc/sysctl.d/90-linux_memory_oom.conf"},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "on_override": {"type": "str", "choices": ["fail", "rename", "warn"], "default": "fail"},
-            "force": {"type": "bool", "default": False},
-        },
-        required_if=[("state", "present", ["settings"])],
-        supports_check_mode=True,
-    )
-    change = Change(module.params, move=module.atomic_move)
-    try:
-        change.look()
-        if not module.check_mode:
-            change.apply()
-    except Refused as refusal:
-        module.fail_json(msg=str(refusal))
-    for warning in change.warnings + change.refusals():
-        module.warn(warning)
-    module.exit_json(
-        changed=change.changed,
-        differs=change.changed,
-        keys=change.items(),
-        file=change.place,
-        agents=change.agents,
-        diff=change.diff(),
-    )
+    leave(AnsibleModule(supports_check_mode=True, **SPEC), run)
 
 
 if __name__ == "__main__":

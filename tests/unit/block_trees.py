@@ -38,10 +38,10 @@ class Host:
         self.link("/sys/dev/block/" + number, "../../" + where)
         return where
 
-    def disk(self, name, number, rotational=1, size=2097152, **attributes):
+    def disk(self, name, number, rotational=1, size=2097152, below="pci0000:00/host0/block", **attributes):
         extra = {key.replace("__", "/"): value for key, value in attributes.items()}
         values = dict({"queue/rotational": rotational, "size": size}, **extra)
-        where = self._device(name, number, "pci0000:00/host0/block", values)
+        where = self._device(name, number, below, values)
         (self.root / "sys" / where / "slaves").mkdir()
         (self.root / "sys" / where / "holders").mkdir()
         return self.link("/sys/block/" + name, "../" + where)

@@ -11,6 +11,7 @@ from pathlib import Path
 from unittest import mock
 
 import module_host
+from ansible_collections.linux_memory.oom.plugins.module_utils import swap_file_change
 from ansible_collections.linux_memory.oom.plugins.modules import swap_file
 
 MIB = 1 << 20
@@ -57,7 +58,7 @@ def swapon(words: list[str]) -> tuple[int, str, str]:
     """Switch an area on, as the kernel would: only whole swap, for root alone, once."""
     path, entries = words[-1], areas(Path("/proc/swaps").read_text(encoding="utf-8"))
     priority = words[words.index("--priority") + 1] if "--priority" in words else "-2"
-    if not swap_file.has_signature(path):
+    if not swap_file_change.has_signature(path):
         return 255, "", f"swapon: {path}: read swap header failed"
     if os.stat(path).st_mode & 0o077 or path in entries:
         return 255, "", f"swapon: {path}: swapon failed: Device or resource busy"
@@ -79,7 +80,7 @@ PROGRAMS = {"mkswap": mkswap, "swapon": swapon, "swapoff": swapoff}
 
 def work(options: dict, check: bool = False) -> dict:
     """Run the module, with the host as the root directory."""
-    with mock.patch.object(swap_file, "swap_permitted", lambda: True):
+    with mock.patch.object(swap_file_change, "swap_permitted", lambda: True):
         return module_host.run(swap_file, options, PROGRAMS, check)
 
 
@@ -96,6 +97,6 @@ def state(place: Path) -> dict[str, str]:
     for path in sorted((place / "srv").iterdir()):
         information = path.stat()
         found[f"/srv/{path.name}"] = (
-            f"{information.st_size} {information.st_mode & 0o7777:o} {swap_file.has_signature(str(path))}"
+            f"{information.st_size} {information.st_mode & 0o7777:o} {swap_file_change.has_signature(str(path))}"
         )
     return found

@@ -12,7 +12,7 @@ from pathlib import Path
 from unittest import mock
 
 from ansible.module_utils import basic
-from ansible_collections.linux_memory.oom.plugins.module_utils import dropin, owned_file, systemd
+from ansible_collections.linux_memory.oom.plugins.module_utils import dropin, owned_file, systemd, systemd_dropin_change
 from ansible_collections.linux_memory.oom.plugins.modules import systemd_dropin
 
 
@@ -100,7 +100,7 @@ def run(host: Systemd, check: bool = False, **options) -> dict:
         mock.patch.object(dropin.path_of, "__defaults__", (host.folder,)),
         mock.patch.object(systemd.Systemd, "running", lambda self: True),
         mock.patch.object(systemd, "_DAEMONS", ("/bin/sh",)),
-        mock.patch.object(systemd_dropin, "SETTLE_SECONDS", 0),
+        mock.patch.object(systemd_dropin_change, "SETTLE_SECONDS", 0),
         mock.patch.object(module, "run_command", lambda self, command, **options: host(command, **options)),
         mock.patch.object(module, "exit_json", leave),
         mock.patch.object(module, "fail_json", fail),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import string
 
 import pytest
-from ansible_collections.linux_memory.oom.plugins.module_utils import dropin, dropin_plan, owned_file
+from ansible_collections.linux_memory.oom.plugins.module_utils import dropin, dropin_plan, owned_file, timespan
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,6 +103,9 @@ def test_what_is_no_directive_is_refused(sections):
         ("system-foo.slice", "slice", None),
         ("dev-disk-by\\x2duuid-1.swap", "swap", None),
         ("session-1.scope", "scope", None),
+        ("app-.scope", "scope", "app-*.scope"),
+        ("docker.socket", "socket", None),
+        ("x@.socket", "socket", "x@*.socket"),
     ],
 )
 def test_names_of_units(unit, kind, pattern):
@@ -192,13 +195,13 @@ def test_percentages(text, share):
     ],
 )
 def test_time_spans(text, seconds):
-    assert dropin.parse_seconds(text) == (None if seconds is None else int(seconds * 10**6))
+    assert timespan.microseconds(text) == (None if seconds is None else int(seconds * 10**6))
 
 
 @pytest.mark.parametrize("text", ["", "x", "5 parsecs", "-5", "1,5s"])
 def test_what_is_no_time_span(text):
     with pytest.raises(ValueError, match=r"."):
-        dropin.parse_seconds(text)
+        timespan.microseconds(text)
 
 
 @given(st.text(alphabet=string.digits + string.ascii_letters + " .%-"))

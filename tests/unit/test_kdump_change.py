@@ -142,6 +142,15 @@ def test_disabled_on_a_host_without_kdump_changes_nothing(tmp_path):
     assert not Host(tmp_path, installed=False).change(state="disabled").changed
 
 
+def test_absent_on_a_host_that_has_nothing_of_us_asks_for_no_boot_loader(tmp_path):
+    host = Host(tmp_path)
+    (tmp_path / "usr/sbin/update-grub").unlink()
+    assert not host.change(state="absent").changed
+    # On a system that is not known, either.
+    host.put("/etc/os-release", "ID=alpine\n")
+    assert not host.change(state="absent").changed
+
+
 def test_a_menu_that_does_not_follow_is_said_with_both_values(tmp_path):
     host = Host(tmp_path)
     host.put("/etc/default/grub.d/zzz-later.cfg", 'GRUB_CMDLINE_LINUX_DEFAULT="crashkernel=1M"\n')

@@ -17,19 +17,22 @@ from units_host import drop_in, program, timer
 FIRST = {"files": timer("daily") + drop_in("1d") + program("first"), "need_restart": ["leaky.service"]}
 OTHER = {"files": timer("weekly") + drop_in("2d") + program("other")}
 LESS = {"files": timer("hourly", "two")}
+BIRD = units_host.companion(64 << 20)
+LARGER = units_host.companion(96 << 20)
 ABSENT = {"state": "absent"}
 
 
 @pytest.mark.parametrize(
     ("before", "wanted"),
-    [(None, FIRST), (FIRST, OTHER), (FIRST, LESS), (FIRST, ABSENT)],
-    ids=["first", "other", "less", "undo"],
+    [(None, FIRST), (FIRST, OTHER), (FIRST, LESS), (FIRST, ABSENT), (None, BIRD), (BIRD, LARGER), (BIRD, ABSENT)],
+    ids=["first", "other", "less", "undo", "companion", "larger", "no companion"],
 )
 def test_old_or_new_and_repaired(before, wanted, tmp_path):
     untouched, start, end = (tmp_path / name for name in ("untouched", "start", "end"))
     for place in (untouched, start, end):
         place.mkdir()
         units_host.make(place)
+        units_host.activate(place, "leaky.service")
     if before:
         for place in (start, end):
             assert "failed" not in units_host.units(place, **before)

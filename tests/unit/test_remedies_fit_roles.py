@@ -11,8 +11,8 @@ import re
 import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.linux_memory.oom.plugins.plugin_utils.evidence import CAUSES
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.causes import limits, programs, storage
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.evidence import CAUSES
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import Task
 
 MIB = 1024**2

@@ -41,7 +41,7 @@ def check_whole(place: Path, old: str | None, new: str | None) -> None:
         assert options in (before.ours().get(name), after.ours().get(name))
         file = place / name.lstrip("/")
         assert not file.exists() or (
-            swap_host.swap_file.has_signature(str(file)) and file.stat().st_mode & 0o777 == 0o600
+            swap_host.swap_file_change.has_signature(str(file)) and file.stat().st_mode & 0o777 == 0o600
         )
 
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 import os
 
 import pytest
+import units_host
 from ansible_collections.linux_memory.oom.plugins.module_utils import owned_file, unit_files
-from ansible_collections.linux_memory.oom.plugins.modules import owned_units, swap_file
+from ansible_collections.linux_memory.oom.plugins.module_utils import owned_units_change as owned_units
+from ansible_collections.linux_memory.oom.plugins.module_utils import swap_file_change as swap_file
+from ansible_collections.linux_memory.oom.plugins.module_utils.changer import Refused
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,7 +50,7 @@ def one(path, **changed):
     ],
 )
 def test_swap_file_refuses(given_, words):
-    with pytest.raises(swap_file.Refusal, match=words):
+    with pytest.raises(Refused, match=words):
         swap_file.wishes_of(params(**given_))
 
 
@@ -101,7 +104,7 @@ def test_owned_units_refuses(given_, words):
     text = given_.pop("text", "")
     if given_.get("files") and isinstance(given_["files"][0], str):
         given_["files"] = [{"path": path, "content": text, "mode": "0644"} for path in given_["files"]]
-    with pytest.raises(owned_units.Refusal, match=words):
+    with pytest.raises(Refused, match=words):
         owned_units.wished(wish(**given_))
 
 
@@ -140,3 +143,55 @@ def test_names_of_other_purposes_are_never_ours(name, purpose):
     assert not unit_files.name_is_owned("linux_memory_oom-%sz%s" % (purpose, name), purpose)
     assert unit_files.name_is_owned("50-linux_memory_oom-%s.conf" % purpose, purpose)
     assert not unit_files.name_is_owned(name, purpose) or "linux_memory_oom-" in name
+
+
+@pytest.mark.parametrize(
+    ("kind", "kernel", "steps"),
+    [
+        ("ext4", (3, 10), ["preallocate", "mkswap"]),
+        ("ext2", (6, 1), ["write", "mkswap"]),
+        ("xfs", (4, 17), ["write", "mkswap"]),
+        ("xfs", (4, 18), ["preallocate", "mkswap"]),
+        # The file is still empty then: no other can be taken out of copy-on-write.
+        ("btrfs", (6, 1), ["chattr +C", "preallocate", "mkswap"]),
+    ],
+)
+def test_a_file_is_made_as_its_file_system_takes_it(tmp_path, monkeypatch, kind, kernel, steps):
+    done = []
+    host = swap_file.Host.__new__(swap_file.Host)
+    monkeypatch.setattr(host, "mount", lambda folder: {"type": kind}, raising=False)
+    monkeypatch.setattr(host, "must", lambda words: done.append(" ".join(words[:-1])), raising=False)
+    monkeypatch.setattr(swap_file, "kernel_version", lambda: kernel)
+    monkeypatch.setattr(swap_file.os, "fchown", lambda handle, user, group: done.append((user, group)))
+    monkeypatch.setattr(swap_file.os, "posix_fallocate", lambda handle, start, size: done.append("preallocate"))
+    monkeypatch.setattr(swap_file, "write_zeros", lambda handle, size: done.append("write"))
+    monkeypatch.setattr(swap_file, "label", lambda path: None)
+    path = tmp_path / "swap"
+    old = os.umask(0)
+    try:
+        host.do_create(str(path), {"size": 1 << 20})
+    finally:
+        os.umask(old)
+    assert done == [(0, 0), *steps]
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [one.name for one in tmp_path.iterdir()] == ["swap"]
+
+
+@pytest.mark.parametrize("text", ["5s", "359", "5min 59s 999ms", "1us"])
+def test_a_service_that_its_runtime_would_restart_again_and_again_is_refused(text, tmp_path):
+    units_host.make(tmp_path)
+    before = units_host.state(tmp_path)
+    asked = {"files": units_host.drop_in(text), "need_restart": ["leaky.service"]}
+    refused = units_host.units(tmp_path, **asked)
+    assert refused["msg"] == (
+        f"need_restart: RuntimeMaxSec={text} would restart leaky.service again and again; "
+        "take at least 360 s, or say force."
+    )
+    assert units_host.state(tmp_path) == before
+    assert units_host.units(tmp_path, **asked, force=True)["changed"]
+
+
+@pytest.mark.parametrize("text", ["6min", "360", "7d"])
+def test_a_service_may_be_restarted_ten_times_an_hour(text, tmp_path):
+    units_host.make(tmp_path)
+    assert units_host.units(tmp_path, files=units_host.drop_in(text), need_restart=["leaky.service"])["changed"]

@@ -251,6 +251,57 @@ def test_killed_at_each_call_it_leaves_old_or_new_and_the_next_run_repairs(befor
     assert killed >= 2
 
 
+# What counts only from the next start
+
+
+class Running(systemd_host.Systemd):
+    """Its units run, and can be restarted."""
+
+    def try_restart(self, _command):
+        return 0, "", ""
+
+
+@pytest.mark.parametrize(
+    ("unit", "directive", "mode", "restarted"),
+    [
+        ("a.service", {"Nice": 5}, "never", False),
+        ("a.service", {"Nice": 5}, "if_needed", True),
+        ("a.service", {"Nice": 5}, "always", True),
+        ("a.service", {"MemoryMax": "64M"}, "if_needed", False),
+        ("a.service", {"MemoryMax": "64M"}, "always", True),
+        ("a.scope", {"Scope": {"Nice": 5}}, "always", False),
+    ],
+)
+def test_what_counts_from_the_next_start_is_told_and_restarted_where_asked(
+    tmp_path, monkeypatch, unit, directive, mode, restarted
+):
+    items = "[Service]\nMemoryMax=X\nNice=X\n[Scope]\nNice=X\n"
+    monkeypatch.setattr(Running, "dump_configuration_items", lambda self, command: (0, items, ""))
+    host = Running(tmp_path / "system", {unit: {"ActiveState": "active", "Nice": "0"}})
+    wanted = {"units": {unit: directive}, "restart": mode}
+    predicted = systemd_host.run(host, check=True, **wanted)
+    assert predicted["restarted"] == ([unit] if restarted else [])
+    done = systemd_host.run(host, **wanted)
+    assert done["restarted"] == predicted["restarted"]
+    assert ("try-restart" in str(host).split()) is restarted
+    waits = "MemoryMax" not in directive and not restarted
+    assert done["units"][unit]["needs_restart"] is predicted["units"][unit]["needs_restart"] is waits
+    assert (done["items"][0]["status"] == "needs_restart") is waits
+
+
+def test_the_plan_says_what_a_unit_uses_and_has_used_at_most(tmp_path, monkeypatch):
+    usage = {"current": 5 << 20, "peak": 7 << 20, "swap_current": 0, "max": None}
+    monkeypatch.setattr(unit_groups.Groups, "usage", lambda self, group: usage)
+    host = systemd_host.Systemd(tmp_path / "system", {"a.service": {"ActiveState": "active"}})
+    done = systemd_host.run(host, check=True, units={"a.service": {"MemoryMax": "64M"}})
+    assert done["plan"] == [
+        "a.service uses 5.0 MiB (at most 7.0 MiB so far); MemoryMax goes from infinity to 64.0 MiB."
+    ]
+    usage["current"] = None
+    done = systemd_host.run(host, check=True, units={"a.service": {"MemoryMax": "64M"}})
+    assert done["plan"][0].startswith("a.service runs, and what it uses is not known; ")
+
+
 # The kernel's files
 
 

@@ -67,7 +67,7 @@ def test_what_is_reasonable_passes(one):
         (wish({"MemoryHigh": "2G", "MemoryMax": "1G"}), SWAP, "MemoryHigh=2G is above MemoryMax=1G"),
         (wish({"MemoryMin": "2G", "MemoryMax": "1G"}), SWAP, "MemoryMin=2G is above MemoryMax=1G"),
         (wish({"MemoryLow": "infinity", "MemoryMax": "1G"}), SWAP, "MemoryLow=infinity is above MemoryMax=1G"),
-        (wish({"Restart": "always"}), SWAP, "without StartLimitIntervalSec and StartLimitBurst .* up to 1800 restarts"),
+        (wish({"Restart": "always"}), SWAP, "without StartLimitIntervalSec and StartLimitBurst .* up to 1805 restarts"),
         (wish({"Restart": "always", "StartLimitBurst": "2"}), SWAP, "without StartLimitIntervalSec could"),
         (wish({"Restart": "yes", "StartLimitBurst": "2"}), SWAP, r"Restart=yes is not one of .*YAML"),
         (
@@ -78,7 +78,18 @@ def test_what_is_reasonable_passes(one):
         (
             wish({"Restart": "always", "StartLimitIntervalSec": "1min", "StartLimitBurst": "5"}),
             SWAP,
-            r"may restart up to 300 times an hour \(RestartSec=100ms, StartLimitIntervalSec=1min, StartLimitBurst=5\)",
+            r"may restart up to 305 times an hour \(RestartSec=100ms, StartLimitIntervalSec=1min, StartLimitBurst=5\)",
+        ),
+        # systemd would pass over what it does not understand, and take its own 10s and 5
+        (
+            wish({"Restart": "always", "StartLimitIntervalSec": "1 fortnight", "StartLimitBurst": "5"}),
+            SWAP,
+            r"Restart=always has no bound that can be told .*StartLimitIntervalSec=1 fortnight",
+        ),
+        (
+            wish({"Restart": "always", "StartLimitIntervalSec": "1d", "StartLimitBurst": "few"}),
+            SWAP,
+            "no bound that can be told .*StartLimitBurst=few",
         ),
     ],
 )
@@ -121,16 +132,16 @@ def test_a_restart_of_the_units_own_is_said():
     shown = {**QUIET, "Restart": "always"}
     wrong, (sentence,) = judge(wish({"MemoryMax": "1G"}, shown=shown))
     assert wrong == []
-    assert "up to 1800 times an hour" in sentence
+    assert "up to 1805 times an hour" in sentence
 
 
 @pytest.mark.parametrize(
     ("delay", "interval", "burst", "rate"),
     [
-        (0.1, 10, 5, 1800),
+        (0.1, 10, 5, 1805),
         (90, 10, 5, 40),
-        (1, 3600, 4, 4),
-        (1, 86400, 10, 10),
+        (1, 3600, 4, 8),
+        (1, 86400, 10, 20),
         (7200, 10, 5, 1),
         (1, 0, 5, 3600),
         (1, 10, 0, 3600),

@@ -117,3 +117,47 @@ def test_lists_take_anything(text, place):
     for whole in (text, LIST_UNITS[:place] + text + LIST_UNITS[place:], LIST_FILES[:place] + text):
         for found in (subject.parse_list_units(whole), subject.parse_list_unit_files(whole)):
             assert all(name and state for name, state in found.items())
+
+
+def write(root, **files):
+    """Write files below the directories of units; their names have __ for a slash."""
+    folders = {"etc": "etc/systemd/system", "run": "run/systemd/system", "usr": "usr/lib/systemd/system"}
+    for name, text in files.items():
+        folder, rest = name.split("__", 1)
+        path = root / folders[folder] / rest.replace("__", "/").replace("_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("files", "limited"),
+    [
+        ({}, []),
+        ({"usr__a_service": "[Service]\nMemoryMax=1G\n"}, ["a.service"]),
+        ({"usr__a_service": "[Service]\n  MemoryLimit = 10%\n"}, ["a.service"]),
+        ({"usr__a_service": "[Service]\nMemoryMax=infinity\n", "etc__b_slice": "[Slice]\nMemoryMax=\n"}, []),
+        ({"usr__a_service": "[Service]\n#MemoryMax=1G\nMemoryHigh=1G\n"}, []),
+        ({"etc__a_service": "[Service]\n", "usr__a_service": "[Service]\nMemoryMax=1G\n"}, []),
+        ({"usr__a_service": "[Service]\n", "etc__a_service_d__x_conf": "[Service]\nMemoryMax=1G\n"}, ["a.service"]),
+        ({"etc__user-_slice_d__x_conf": "[Slice]\nMemoryMax=20%\n"}, ["user-.slice"]),
+        ({"etc__a_service_d__x_conf~": "[Service]\nMemoryMax=1G\n"}, []),
+        (
+            {
+                "usr__a_service_d__10_conf": "[Service]\nMemoryMax=1G\n",
+                "run__a_service_d__20_conf": "[Service]\nMemoryMax=infinity\n",
+            },
+            [],
+        ),
+        (
+            {
+                "usr__a_service_d__10_conf": "[Service]\nMemoryMax=1G\n",
+                "etc__a_service_d__10_conf": "[Service]\n",
+            },
+            [],
+        ),
+        ({"usr__a_timer": "[Timer]\nMemoryMax=1G\n"}, []),
+    ],
+)
+def test_units_that_are_limited_whether_they_run_or_not(tmp_path, files, limited):
+    write(tmp_path, **files)
+    assert subject.limited(Tree(str(tmp_path))) == limited

@@ -277,6 +277,14 @@ def test_a_kubelet_is_named(host):
     assert "does not start" in host.change({"vm.panic_on_oom": 1, "kernel.panic": 10}).agents[0]["why"]
 
 
+@pytest.mark.parametrize("line", ["sysctl -w kernel.panic=-1", "echo -n -1 > /proc/sys/kernel/panic"])
+def test_a_negative_value_of_others_is_named(host, line):
+    host.put("/etc/rc.local", line + "\n")
+    assert [one["value"] for one in host.change({"kernel.panic": 10}).agents] == ["-1"]
+    # The same value is no fight.
+    assert not host.change({"kernel.panic": -1}).agents
+
+
 @pytest.mark.parametrize(
     ("path", "text", "agent"),
     [

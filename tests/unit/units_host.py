@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import module_host
@@ -61,6 +62,7 @@ def _show(words: list[str]) -> str:
             "ActiveState": "active" if unit in known["active"] else "inactive",
             "UnitFileState": "enabled" if os.path.lexists(WANTS + unit) else "disabled",
             "Restart": SERVICES.get(unit, "no"),
+            "MainPID": str(_pid(unit) if unit in known["active"] and unit.endswith(".service") else 0),
             "DropInPaths": " ".join(path for path in read if path.endswith(".conf")),
             "NeedDaemonReload": "no" if fresh or read == _of(unit, texts) else "yes",
         }
@@ -68,6 +70,28 @@ def _show(words: list[str]) -> str:
             properties.update(re.findall(r"^(Restart|RuntimeMaxSec)=(.*)$", text, re.MULTILINE))
         blocks.append("".join(f"{name}={value}\n" for name, value in properties.items()))
     return "\n".join(blocks)
+
+
+def _pid(unit: str) -> int:
+    return 100 + len(unit)
+
+
+def _run(unit: str) -> None:
+    """Start the main process of a service, which holds as much as its command says and has the score of its unit."""
+    text = Path(f"{SYSTEM}/{unit}").read_text(encoding="utf-8")
+    size = re.search(r"^ExecStart=.* ([0-9]+)$", text, re.MULTILINE)
+    if not size:
+        return
+    place = f"/proc/{_pid(unit)}"
+    os.makedirs(place, exist_ok=True)
+    score = re.search(r"^OOMScoreAdjust=(.*)$", text, re.MULTILINE)
+    module_host.put(f"{place}/oom_score_adj", score[1] if score else "0")
+    module_host.put(f"{place}/status", status(int(size[1])))
+
+
+def status(size: int) -> str:
+    """Return /proc/PID/status of a process that holds so many bytes beside its program."""
+    return f"Name:\tx\nVmLck:\t 0 kB\nVmRSS:\t {size // 1024 + 9000} kB\nRssAnon:\t {size // 1024} kB\nVmSwap:\t 0 kB\n"
 
 
 def systemctl(words: list[str]) -> tuple[int, str, str]:
@@ -86,11 +110,15 @@ def systemctl(words: list[str]) -> tuple[int, str, str]:
         elif verb == "disable" and os.path.lexists(WANTS + name):
             os.unlink(WANTS + name)
         elif verb in ("start", "restart"):
+            # Nothing happens where it runs already.
+            if name.endswith(".service") and (verb == "restart" or name not in known["active"]):
+                _run(name)
             known["active"] = sorted({*known["active"], name})
             # A timer that is started runs by what its file says.
             known["read"].update(_of(name, _files()) if not _of(name, known["read"]) else {})
         elif verb == "stop":
             known["active"] = [one for one in known["active"] if one != name]
+            shutil.rmtree(f"/proc/{_pid(name)}", ignore_errors=True)
     if verb in ("daemon-reload", "start", "restart", "stop"):
         module_host.put(STATE, json.dumps(known, sort_keys=True))
     return 0, "", ""
@@ -119,7 +147,9 @@ def units(place: Path, check: bool = False, **options) -> dict:
 
 def state(place: Path) -> dict[str, str]:
     """Return all files of the host, what systemd has read and what is active among them."""
-    found = {name: text for name, text in module_host.files(place).items() if not name.startswith("/tmp/")}
+    # A process of this host that was stopped while it started has left files that mean nothing.
+    passing = ("/tmp/", "/proc/1")
+    found = {name: text for name, text in module_host.files(place).items() if not name.startswith(passing)}
     found["read"] = str({path: text for path, text in json.loads(found.pop(STATE))["read"].items() if "~" not in path})
     found["active"] = str(json.loads((place / STATE.lstrip("/")).read_text(encoding="utf-8"))["active"])
     return found
@@ -137,6 +167,29 @@ def timer(text: str, name: str = "one") -> list[dict]:
 def program(text: str) -> list[dict]:
     """Return a program that others may not read."""
     return [{"path": "/usr/local/lib/linux_memory_oom/linux_memory_oom-x.py", "content": text, "mode": "0700"}]
+
+
+def activate(place: Path, *names: str) -> None:
+    """Let units run."""
+    path = place / STATE.lstrip("/")
+    known = json.loads(path.read_text(encoding="utf-8"))
+    known["active"] = sorted({*known["active"], *names})
+    path.write_text(json.dumps(known, sort_keys=True), encoding="utf-8")
+
+
+def companion(size: int, partner: str = "leaky.service") -> dict:
+    """Return the options for a companion that holds so many bytes, with what starts and what follows it."""
+    base = f"{SYSTEM}/linux_memory_oom-x-bird"
+    text = f"[Unit]\nPartOf={partner}\n[Service]\nExecStart=/usr/local/lib/x {size}\nOOMScoreAdjust=1000\n"
+    wants = "[Unit]\nWants=linux_memory_oom-x-bird.service\n"
+    return {
+        "files": [
+            {"path": base + ".service", "content": text},
+            {"path": base + "-died.target", "content": f"[Unit]\nConflicts={partner}\n"},
+            {"path": f"{SYSTEM}/{partner}.d/50-linux_memory_oom-x.conf", "content": wants},
+        ],
+        "resident": {"linux_memory_oom-x-bird.service": size},
+    }
 
 
 def drop_in(text: str) -> list[dict]:

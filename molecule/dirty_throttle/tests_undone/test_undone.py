@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-
 SNAPSHOT = Path(__file__).resolve().parents[1] / "snapshot.sh"
 
 

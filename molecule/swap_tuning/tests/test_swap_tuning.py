@@ -109,9 +109,9 @@ def test_the_settings_are_in_the_file_for_boot(host, name):
     assert {item["status"] for item in answer["keys"].values()} == {"read_only"}
 
 
-def test_an_unchanged_host_costs_three_module_runs(name):
-    again = recorded.runs("converge.yml", check=False)[-1]
-    ours = [one for one in again.results if one["host"] == name and one["action"].startswith("linux_memory.oom.")]
-    if len(recorded.runs("converge.yml", check=False)) > 1:
-        ran = [one for one in ours if not one["result"].get("skipped")]
-        assert len(ran) == 3, [one["task"] for one in ran]
+def test_one_module_ran_where_nothing_changed(name):
+    second = recorded.runs("converge.yml", check=False)[1:]
+    if not second:
+        pytest.skip("there was one run so far")
+    ours = [one["action"] for one in second[0].results if one["host"] == name and "linux_memory.oom." in one["action"]]
+    assert ours == ["linux_memory.oom.together"]

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-
 LOOK = (
     "sha256sum /etc/fstab; find /etc/systemd /etc/sysctl.d /usr/local /etc/linux_memory_oom -print 2>/dev/null | sort"
 )
