@@ -7,7 +7,7 @@
 Sources: /proc/diskstats (Documentation/admin-guide/iostats.rst), /sys/block (Documentation/ABI/stable/sysfs-block),
 /sys/block/sd*/device (drivers/scsi/scsi_sysfs.c), /sys/block/md*/md and /proc/mdstat
 (Documentation/admin-guide/md.rst), /sys/fs/ext4/*/errors_count, proc_pid_mountinfo(5), fstab(5). Rates are those of
-iostat(1).
+iostat(1). Where a disk comes from, its paths and its own verdict are in disk_origin, multipath and smart.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -17,7 +17,9 @@ __metaclass__ = type
 import os
 import re
 
+from ansible_collections.linux_memory.oom.plugins.module_utils import io_errors, mountstats, multipath, smart
 from ansible_collections.linux_memory.oom.plugins.module_utils.blockdev import blocks
+from ansible_collections.linux_memory.oom.plugins.module_utils.disk_origin import disk_class, disk_target, mount_target
 from ansible_collections.linux_memory.oom.plugins.module_utils.mounts import reachable, unescape
 
 # Sectors of diskstats and of sysfs sizes are 512 bytes, whatever the device has.
@@ -31,15 +33,17 @@ FIELDS = (
 )  # fmt: skip
 RATES = (
     "read_rate", "write_rate", "read_iops", "write_iops", "await", "read_await", "write_await", "utilisation",
-    "queue_depth",
+    "queue_depth", "service_time",
 )  # fmt: skip
+
+_TIMES = (("read_time", "read_ms"), ("write_time", "write_ms"), ("busy_time", "io_ms"))
 
 # Several of the counters are 32 bits wide on some kernels and start again at 0.
 WRAP = 2**32
 
-# SCSI says "running", NVMe "live"; "new", "created" and "connecting" pass on their own or end in one that is bad, and
-# are as unusable meanwhile.
-_GOOD_STATES = ("running", "live")
+# Classes of disks that may be asked for SMART: those that are hardware of this machine. One that is behind USB can be
+# woken up by the question (smartmontools ticket 1381), and an array on the network answers for no disk of its own.
+_WITH_SMART = ("rotational", "ssd", "nvme")
 
 # State of every file system of these is read-only by design.
 _READ_ONLY_TYPES = ("squashfs", "iso9660", "udf", "cramfs", "erofs", "romfs", "overlay", "rootfs")
@@ -84,7 +88,9 @@ def rates(before, after, seconds):
     """Return the RATES between two readings of one disk: bytes and operations per second, seconds, shares of 0 to 1.
 
     The awaits are the mean time of the operations that ended in the window, as iostat computes them, None where none
-    did. All are None where the device is another one now (a counter went back further than by an overflow).
+    did. service_time is how long the device was busy for each of them: an await that is long only because many wait
+    has a short one. What discards took is left out of it, since they take as long as the device likes. All are None
+    where the device is another one now (a counter went back further than by an overflow).
     """
     result = dict.fromkeys(RATES)
     delta = {key: _delta(before[key], after[key]) for key in after if key in before and key != "in_flight"}
@@ -102,7 +108,21 @@ def rates(before, after, seconds):
     # Time is counted in ticks of the kernel, so a busy device can seem busier than the window was long.
     result["utilisation"] = min(1.0, delta["io_ms"] / 1000.0 / seconds)
     result["queue_depth"] = delta["weighted_ms"] / 1000.0 / seconds
+    asked = delta["reads"] + delta["writes"] + delta.get("flushes", 0)
+    if asked:
+        busy = min(delta["io_ms"] / 1000.0, seconds) - delta.get("discard_ms", 0) / 1000.0
+        result["service_time"] = max(0.0, busy) / asked
     return result
+
+
+def history(counts):
+    """Return what a disk did since boot, or a mount since it was made, before the window: operations and their seconds.
+
+    busy_time is how long a disk had any under way. The kernel prints these times in milliseconds of 32 bits for
+    disks, so that each may lack a multiple of 2**32 ms.
+    """
+    seconds = {name: counts[key] / 1000.0 for name, key in _TIMES if key in counts}
+    return dict(seconds, reads=counts.get("reads"), writes=counts.get("writes"))
 
 
 def _delta(before, after):
@@ -160,9 +180,12 @@ def parse_fstab(text):
 
 
 def sample(tree):
-    """Return the counters of all devices that were ever used, at the start of the window."""
+    """Return the counters at the start of the window, of all devices that were ever used and of NFS mounts by their
+    mount points, which no device is named like.
+    """
     found = parse_diskstats(tree.text("/proc/diskstats", ""))
-    return {name: counts for name, counts in found.items() if any(counts.values())}
+    used = {name: counts for name, counts in found.items() if any(counts.values())}
+    return dict(used, **mountstats.parse(tree.text("/proc/self/mountstats", "")))
 
 
 def _disks(tree, stats, earlier):
@@ -174,15 +197,20 @@ def _disks(tree, stats, earlier):
         if earlier and before is None and counts:
             before = dict.fromkeys(counts, 0)
         measured = rates(before, counts, earlier[1]) if counts and before else dict.fromkeys(RATES)
+        past = before if earlier else counts
         found[name] = dict(_disk(tree, known, name), in_flight=counts["in_flight"] if counts else None, **measured)
+        found[name]["history"] = history(past) if past else None
     return found
 
 
 def _disk(tree, known, name):
     sectors = known.integer(name, "size")
     listed = known.listed.get(name, {}).get("size")
+    target = disk_target(tree, known, name)
     return {
         "size": listed if sectors is None else sectors * SECTOR,
+        "class": disk_class(tree, known, name, target),
+        "target": target,
         "rotational": known.rotational([name]),
         "state": known.text(name, "device/state"),
         "vendor_model": _vendor_model(known, name),
@@ -276,6 +304,7 @@ def _mount(tree, known, entry):
         "device": entry["device"],
         "disks": [] if entry["type"] == "tmpfs" else known.of_mount(entry),
         "read_only": "ro" in entry["options"] or "ro" in entry["super_options"],
+        "target": mount_target(entry),
     }
     # Only for memory: asking a network file system whose server is gone would not return.
     if entry["type"] == "tmpfs" and tree.live:
@@ -287,6 +316,20 @@ def _mount(tree, known, entry):
         result["used"] = (space.f_blocks - space.f_bfree) * space.f_frsize if space.f_blocks else None
         result["size"] = space.f_blocks * space.f_frsize or None
     return result
+
+
+def _mounts_of(tree, earlier):
+    """Return the mounts, those of NFS with their latency: their server is a device that diskstats does not have."""
+    known = blocks(tree)
+    stats = mountstats.parse(tree.text("/proc/self/mountstats", ""))
+    found = [_mount(tree, known, entry) for entry in _mounts(tree)]
+    for one in found:
+        counts = stats.get(one["mount"])
+        if counts and one["target"]:
+            before = earlier[0].get(one["mount"]) if earlier else None
+            measured = mountstats.latency(before, counts, earlier[1]) if before else dict.fromkeys(mountstats.KEYS)
+            one.update(measured, history=history(before or counts))
+    return found
 
 
 def _gone_read_only(tree):
@@ -331,7 +374,8 @@ def _not_running(disks):
     return [
         {"device": name, "state": disk["state"]}
         for name, disk in sorted(disks.items())
-        if disk["state"] and disk["state"] not in _GOOD_STATES
+        # "new", "created" and "connecting" pass on their own or end in one that is bad, and are as unusable meanwhile.
+        if disk["state"] and disk["state"] not in multipath.GOOD_STATES
     ]
 
 
@@ -359,13 +403,16 @@ def collect(tree, options, earlier=None):
         stats = {}
         tree.missing("storage.rates", error)
     disks = _disks(tree, stats, earlier)
-    known = blocks(tree)
+    own = [name for name, disk in sorted(disks.items()) if disk["class"] in _WITH_SMART]
     found = {
         "disks": disks,
         "arrays": _arrays(tree),
         "not_running": _not_running(disks),
+        "multipath": multipath.collect(tree),
+        "smart": smart.read(tree, own) if options.get("smart") else {},
         "read_only": _gone_read_only(tree),
-        "mounts": [_mount(tree, known, entry) for entry in _mounts(tree)],
+        "mounts": _mounts_of(tree, earlier),
+        "io_errors": io_errors.read(tree, disks),
         "file_system_errors": _file_system_errors(tree),
     }
     if not stats and not disks and not found["mounts"]:

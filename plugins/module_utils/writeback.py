@@ -60,6 +60,11 @@ def reserved_pages(zones):
     return total
 
 
+def reserve(tree):
+    """Return what the kernel keeps free for itself in bytes, 0 where it cannot be read."""
+    return reserved_pages(parse_zoneinfo(tree.text("/proc/zoneinfo", ""))) * page_size(tree)
+
+
 def highmem_pages(zones, total):
     """Return how much of total lies in high memory, which a 32-bit kernel does not let become dirty by default."""
     found = 0

@@ -60,10 +60,27 @@ def test_rates():
     assert subject.rates(before["sda"], after["sda"], 2.0) == {
         "read_rate": 20480.0, "write_rate": 1024000.0, "read_iops": 5.0, "write_iops": 10.0,
         "await": 1.25 / 30, "read_await": 0.005, "write_await": 0.06, "utilisation": 0.2, "queue_depth": 0.625,
+        "service_time": 0.4 / 30,
     }  # fmt: skip
     # Discards are operations to iostat as well: 4 of them took 20 ms.
     discarding = subject.rates(before["nvme0n1"], after["nvme0n1"], 2.0)
     assert (discarding["await"], discarding["read_await"], discarding["write_rate"]) == (0.005, None, 0.0)
+    assert discarding["service_time"] is None  # nothing else was asked for
+    # A flush is something that the device is busy with as well.
+    flushing = dict(before["nvme0n1"], flushes=11, writes=24, io_ms=28)
+    assert subject.rates(before["nvme0n1"], flushing, 2.0)["service_time"] == 0.002
+    trimming = dict(flushing, discards=5, discard_ms=18)
+    assert subject.rates(before["nvme0n1"], trimming, 2.0)["service_time"] == 0.00075
+    assert subject.rates(before["nvme0n1"], dict(trimming, discard_ms=900), 2.0)["service_time"] == 0
+
+
+def test_what_a_disk_did_before_the_window(host):
+    then = {"reads": 100, "writes": 50, "read_time": 0.25, "write_time": 1.75, "busy_time": 0.9}
+    before = subject.sample(host.tree)
+    host.put("/proc/diskstats", LATER)
+    assert subject.collect(host.tree, OPTIONS, (before, 2.0))["disks"]["sda"]["history"] == then
+    now = subject.collect(host.tree, OPTIONS)["disks"]
+    assert (now["sda"]["history"]["reads"], now["vdb"]["history"]) == (110, None)
 
 
 def test_rates_without_meaning():
@@ -124,22 +141,38 @@ def test_collect(host):
     found = subject.collect(here, OPTIONS)
     assert here.unavailable == {}
     assert found["disks"]["sda"] == {
-        "size": 512000, "rotational": True, "state": "running", "vendor_model": "ATA DISK 1", "partitions": ["sda1"],
+        "size": 512000, "class": "rotational", "target": None, "rotational": True, "state": "running",
+        "vendor_model": "ATA DISK 1", "partitions": ["sda1"],
         "holders": ["dm-0"], "in_flight": 3,
         "errors": {"ioerr": 31, "iodone": 16, "iorequest": None, "iotmo": None},
         **dict.fromkeys(subject.RATES),
+        "history": {"reads": 100, "writes": 50, "read_time": 0.25, "write_time": 1.75, "busy_time": 0.9},
     }  # fmt: skip
+    assert (found["multipath"], found["smart"], found["io_errors"]) == ([], {}, {})
     assert found["disks"]["nvme0n1"]["vendor_model"] == "NVMe 2"
     assert (found["disks"]["vdb"]["vendor_model"], found["disks"]["vdb"]["in_flight"]) == (None, None)
     assert found["mounts"] == [
         {
             "mount": "/", "source": "/dev/mapper/vg-root", "type": "ext4", "device": "253:0", "disks": ["sda"],
-            "read_only": False,
+            "read_only": False, "target": None,
         },
-        {"mount": "/run", "source": "tmpfs", "type": "tmpfs", "device": "0:30", "disks": [], "read_only": False},
+        {
+            "mount": "/run", "source": "tmpfs", "type": "tmpfs", "device": "0:30", "disks": [], "read_only": False,
+            "target": None,
+        },
     ]  # fmt: skip
     assert [found[key] for key in ("arrays", "not_running", "read_only", "file_system_errors")] == [[], [], [], []]
     assert json.loads(json.dumps(found)) == found
+
+
+def test_only_hardware_of_this_machine_is_asked_for_smart_and_only_on_request(host, monkeypatch):
+    asked = []
+    monkeypatch.setattr(subject.smart, "read", lambda _tree, names: asked.append(names) or {"sda": {"passed": True}})
+    usb = "pci0000:00/usb2/2-1/host6/target6:0:0/6:0:0:0/block"
+    host.disk("sdu", "8:64", below=usb).disk("vdc", "254:32").disk("nbd1", "43:1")
+    assert subject.collect(host.tree, dict(OPTIONS, smart=True))["smart"] == {"sda": {"passed": True}}
+    assert asked == [["nvme0n1", "sda"]]
+    assert subject.collect(host.tree, dict(OPTIONS, smart=False))["smart"] == {} and len(asked) == 1
 
 
 def test_sampled(host):
@@ -309,6 +342,57 @@ def test_this_machine():
     for name, disk in found["disks"].items():
         with open("/sys/block/%s/size" % name) as file:
             assert disk["size"] == int(file.read()) * 512
+
+
+# As the kernel prints it (net/sunrpc/stats.c); the ninth number, errors, came with 5.3.
+MOUNTSTATS = """device rootfs mounted on / with fstype rootfs
+device filer1:/export/a mounted on /mnt/a\\040b with fstype nfs4 statvers=1.1
+\topts:\trw,vers=4.2,rsize=1048576,wsize=1048576,proto=tcp,timeo=600,retrans=2
+\tage:\t3379
+\tbytes:\t0 2147487744 2172592128 717307904 2172592128 2864795648 0 524289
+\tRPC iostats version: 1.1  p/v: 100003/4 (nfs)
+\txprt:\ttcp 0 0 6 0 29 169588 169584 0 4885578 0 31 7116 4400333
+\tper-op statistics
+\t        NULL: 1 1 0 44 24 0 0 0 0
+\t        READ: 1000 1000 0 128000 4000 100 1900 2000 0
+\t       WRITE: 400 400 0 8000 4000 10 1100 1200 0
+\t      COMMIT: 18 18 0 464 336 0 3 3 0
+
+device filer1:/export/b mounted on /mnt/b with fstype nfs statvers=1.1
+\t        READ: 1 1 0 1 1 1 1 1
+"""
+
+
+def test_latency_of_nfs_servers(host):
+    assert subject.mountstats.parse(MOUNTSTATS) == {
+        "/mnt/a b": {"reads": 1000, "read_ms": 2000, "writes": 400, "write_ms": 1200}
+    }
+    host.put("/proc/self/mountstats", MOUNTSTATS)
+    host.mountinfo("0:1 / / rw - rootfs rootfs rw", "0:50 / /mnt/a\\040b rw - nfs4 filer1:/export/a rw")
+    before = subject.sample(host.tree)
+    later = MOUNTSTATS.replace("400 400 0 8000 4000 10 1100 1200", "440 440 0 9000 4400 10 17000 17200")
+    host.put("/proc/self/mountstats", later)
+    (found,) = subject.collect(host.tree, OPTIONS, (before, 4.0))["mounts"]
+    assert found["target"] == {"kind": "nfs", "name": "filer1:/export/a", "lun": None}
+    # 40 writes took 16 s in all, so that four were under way at any time: one was done every 100 ms.
+    assert [found[key] for key in subject.mountstats.KEYS] == [0.0, 10.0, None, 0.4, 0.1]
+    assert found["history"] == {"reads": 1000, "writes": 400, "read_time": 2.0, "write_time": 1.2}
+    now = subject.collect(host.tree, OPTIONS)["mounts"][0]
+    assert (now["write_await"], now["history"]["writes"]) == (None, 440)
+
+
+def test_a_mount_that_was_made_anew_has_no_latency():
+    before = {"reads": 10, "read_ms": 10, "writes": 10, "write_ms": 10}
+    empty = dict.fromkeys(subject.mountstats.KEYS)
+    assert subject.mountstats.latency(before, dict(before, writes=1), 1.0) == empty
+    assert subject.mountstats.latency(before, before, 0) == empty
+    assert subject.mountstats.latency(before, before, 1.0)["service_time"] is None
+
+
+@given(st.text(alphabet="READWIT: 0123456789\n\t") | st.text())
+def test_any_mountstats(text):
+    found = subject.mountstats.parse("device a:/b mounted on /c with fstype nfs4\n" + text + "\n" + MOUNTSTATS)
+    assert found["/mnt/a b"]["reads"] == 1000
 
 
 @given(st.text())

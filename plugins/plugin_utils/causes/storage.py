@@ -173,20 +173,24 @@ def dirty_pages(state: State, shortage: Shortage) -> Finding | None:
 def storage_fault(state: State, shortage: Shortage) -> Finding | None:
     """A device is failing or degraded. It is told on any host; it is sure as a cause only where writes pile up."""
     faults, suspicions = state.storage.faults, state.storage.suspicions
-    if not faults and not suspicions:
+    told = [*faults, *suspicions, *state.storage.slow]
+    if not told:
         return None
     piling = (state.memory.undrained or 0) >= (state.writeback.throttled_at or float("inf"))
     waiting = (state.pressure_io.some or 0) >= limit("pressure_io")
     if faults:
         sure = level("strong") if piling or (waiting and shortage.suffers) else level("even")
-    else:
+    elif suspicions:
         sure = level("even") if piling or waiting else level("possible")
-    told = [*faults, *suspicions]
+    else:
+        # Slow storage for which nobody waits is no trouble. Where writes pile up, dirty_pages has a remedy for it.
+        trouble = piling or waiting or shortage.suffers or state.pressure_io.some is None
+        sure = level("possible") if trouble else level("weak")
     more = f", and {len(told) - 1} more" if len(told) > 1 else ""
-    first = told[0][0]
+    first = told[0].said
     return finding(
         "storage_fault",
         sure,
         f"Storage needs a look: {first}{more}.",
-        [item(said, value, "text", source) for said, value, source in told],
+        [item(each.said, each.value, each.unit, each.source, each.threshold) for each in told],
     )
