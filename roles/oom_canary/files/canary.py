@@ -1,0 +1,104 @@
+# Copyright (c) 2026, linux_memory.oom contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Hold memory that is really there until somebody kills this: python3 canary.py BYTES.
+
+Its unit gives it the highest score, so that the kernel's OOM killer takes it first, and does something when it dies.
+Where there is no room it ends before it takes any: killed while it fills its memory, it would call an alarm that it
+made itself. After that it sleeps in one call for ever. Python 3.6, standard library.
+"""
+
+import ctypes
+import mmap
+import os
+import signal
+import sys
+
+NOTICE, WARNING = "<5>", "<4>"
+NO_ROOM = 3
+# Where control groups are, and the files of a limit, of what is used, and of the part of that which is cache.
+HIERARCHIES = {
+    "": ("sys/fs/cgroup", "memory.max", "memory.current", "file"),
+    "memory": ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache"),
+}
+# What cgroup v1 writes for no limit is somewhat below 2**63.
+NO_LIMIT = 1 << 60
+
+
+def read(*parts):
+    """Return the text of a file, or "" where there is none."""
+    try:
+        with open(os.path.join(*parts), encoding="ascii", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def numbers(text):
+    """Return {first word without its colon: number} of lines of two or three words."""
+    words = [line.split() for line in text.split("\n")]
+    return {one[0].rstrip(":"): int(one[1]) for one in words if len(one) in (2, 3) and one[1].isdecimal()}
+
+
+def groups(root):
+    """Yield (directory, names of files) of the control group of this process and of those above it, as far as seen."""
+    for line in read(root, "proc/self/cgroup").split("\n"):
+        _number, _colon, rest = line.partition(":")
+        controllers, _colon, path = rest.partition(":")
+        for name in set(controllers.split(",")) & set(HIERARCHIES):
+            base, files = os.path.join(root, HIERARCHIES[name][0]), HIERARCHIES[name][1:]
+            parts = path.strip("/").split("/")
+            # In a container the path can begin outside of what is mounted here.
+            while parts and not os.path.isdir(os.path.join(base, *parts)):
+                parts.pop(0)
+            for depth in range(len(parts), -1, -1):
+                yield os.path.join(base, *parts[:depth]), files
+
+
+def room(root="/"):
+    """Return how many bytes could be taken without calling the OOM killer: of the host, and of each limit."""
+    memory = numbers(read(root, "proc/meminfo"))
+    found = [memory["MemAvailable"] * 1024] if "MemAvailable" in memory else []
+    for place, (limit, used, cache) in groups(root):
+        most, now = read(place, limit).strip(), read(place, used).strip()
+        if most.isdecimal() and now.isdecimal() and int(most) < NO_LIMIT:
+            found.append(int(most) - int(now) + numbers(read(place, "memory.stat")).get(cache, 0))
+    return min(found) if found else None
+
+
+def hold(size):
+    """Return memory of which each page has been written to: one that was only read is the shared page of zeros."""
+    held = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    for start in range(0, size, mmap.PAGESIZE):
+        held[start] = 1
+    return held
+
+
+def lock(held):
+    """Keep the memory from being swapped out; return why the kernel does not, or None."""
+    library = ctypes.CDLL(None, use_errno=True)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(held))
+    if library.mlock(ctypes.c_void_p(start), ctypes.c_size_t(len(held))):
+        return os.strerror(ctypes.get_errno())
+    return None
+
+
+def main(arguments):
+    """Hold the memory and sleep; return an exit status where there is no room for it."""
+    size = int(arguments[0])
+    free = room()
+    if free is not None and size > free:
+        print("%snot armed: %d bytes are to be held, and %d are free" % (WARNING, size, free), flush=True)
+        return NO_ROOM
+    held = hold(size)
+    refused = lock(held)
+    # With cgroup v2 the unit's MemorySwapMax=0 does the same.
+    kept = "it is locked" if refused is None else "it could not be locked (%s)" % refused
+    print("%sholding %d bytes, %s" % (NOTICE if refused is None else WARNING, size, kept), flush=True)
+    while True:
+        signal.pause()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
