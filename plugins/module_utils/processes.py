@@ -108,6 +108,18 @@ def parse_size(text):
     return name, rss, _after(text, "\nVmSwap:") or 0
 
 
+def parse_reserved(text):
+    """Return what a process was promised by its private writable mappings, and how much of that is in RAM, in bytes.
+
+    Kernels before 4.5 do not tell the second, which is then None.
+
+    VmData and VmStk of /proc/PID/status, which any user may read: what strict accounting charges (mm/mmap.c,
+    accountable_mapping and is_data_mapping), and with it mappings that were made with MAP_NORESERVE, which mode 2 would
+    have charged. Not in it is memory that several processes share, which is charged once for all.
+    """
+    return (_after(text, "\nVmData:") or 0) + (_after(text, "\nVmStk:") or 0), _after(text, "\nRssAnon:")
+
+
 def _after(text, label):
     start = text.find(label)
     if start < 0:
@@ -221,7 +233,7 @@ class Survey:
 
     def __init__(self, keep):
         self.keep = keep
-        self.seen = self.read = self.resident = 0
+        self.seen = self.read = self.resident = self.reserved = 0
         self.denied = 0
         self.largest = []
         self.by_name = {}
@@ -234,7 +246,8 @@ class Survey:
         if found is None:
             return
         name, rss, swap = found
-        self.count(name, rss, swap)
+        reserved, anon = parse_reserved(text)
+        self.count(name, rss, swap, reserved, rss if anon is None else anon)
         # The texts of the largest alone are kept: this runs on hosts that have no memory left.
         entry = (rss + swap, pid, text)
         if len(self.largest) < self.keep:
@@ -242,19 +255,30 @@ class Survey:
         elif entry > self.largest[0]:
             heapq.heapreplace(self.largest, entry)
 
-    def count(self, name, rss, swap):
+    def count(self, name, rss, swap, reserved=0, anon=0):
         """Add a process to the sums."""
         self.resident += rss
+        self.reserved += reserved
         self.names.add(name)
-        total = self.by_name.setdefault(name, [0, 0, 0])
+        total = self.by_name.setdefault(name, [0, 0, 0, 0, 0])
         total[0] += 1
         total[1] += rss
         total[2] += swap
+        total[3] += reserved
+        total[4] += anon
 
     def sums(self, top):
         """Return the memory of all processes of one name together, the largest sums first."""
         ordered = sorted(self.by_name.items(), key=lambda item: (-item[1][1] - item[1][2], item[0]))
         return [{"comm": name, "processes": sums[0], "rss": sums[1], "swap": sums[2]} for name, sums in ordered[:top]]
+
+    def reservations(self, top):
+        """Return what all processes of one name have reserved and use of it, the largest reservations first."""
+        ordered = sorted(self.by_name.items(), key=lambda item: (-item[1][3], item[0]))
+        return [
+            {"comm": name, "processes": sums[0], "reserved": sums[3], "used": sums[4] + sums[2]}
+            for name, sums in ordered[:top]
+        ]
 
 
 def survey(tree, keep):
@@ -397,7 +421,7 @@ def collect(tree, options, earlier=None):
     """Return the largest processes and the largest sums by name; bytes, and seconds since the epoch.
 
     count is the processes that exist, examined those that could be read; resident is the sum of their rss, in which
-    shared pages count once for each process.
+    shared pages count once for each process; reserved is the sum of what was promised to them, see parse_reserved.
     """
     top = options["top"]
     found = survey(tree, top + SPARE)
@@ -421,8 +445,10 @@ def collect(tree, options, earlier=None):
         "count": found.seen,
         "examined": found.read,
         "resident": found.resident,
+        "reserved": found.reserved,
         "top": largest,
         "by_comm": found.sums(top),
+        "by_reserved": found.reservations(top),
     }
 
 
@@ -469,8 +495,10 @@ def _from_ps(tree, options):
         "count": len(processes),
         "examined": len(processes),
         "resident": found.resident,
+        "reserved": None,
         "top": [_from_ps_line(line, groups, users, options) for line in largest],
         "by_comm": by_name,
+        "by_reserved": None,
     }
 
 

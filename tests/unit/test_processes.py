@@ -39,6 +39,8 @@ VmRSS:\t{rss:>8} kB
 RssAnon:\t     700 kB
 RssFile:\t     200 kB
 RssShmem:\t     100 kB
+VmData:\t    3000 kB
+VmStk:\t     132 kB
 VmPTE:\t     120 kB
 VmSwap:\t{swap:>8} kB
 HugetlbPages:\t    2048 kB
@@ -90,6 +92,7 @@ def test_one_process(tmp_path):
         "count": 2,
         "examined": 2,
         "resident": 1000 * 1024,
+        "reserved": (3000 + 132) * 1024,
         "top": [
             {
                 "pid": 42,
@@ -113,6 +116,7 @@ def test_one_process(tmp_path):
             }
         ],
         "by_comm": [{"comm": "worker", "processes": 1, "rss": 1000 * 1024, "swap": 24 * 1024}],
+        "by_reserved": [{"comm": "worker", "processes": 1, "reserved": 3132 * 1024, "used": 724 * 1024}],
     }
     assert tree.unavailable == {}
     # Who asks for the names next does not walk the host again.
@@ -327,6 +331,7 @@ def test_sosreport_with_ps_alone(tmp_path):
     assert (java["cgroup"], java["unit"]) == ("/system.slice/app.service", "app.service")
     assert "arguments" not in java
     assert value["by_comm"][0] == {"comm": "java", "processes": 1, "rss": 88888 * 1024, "swap": None}
+    assert (value["reserved"], value["by_reserved"]) == (None, None)
     assert {"tmux: server", "postgres", "java", "systemd"} <= subject.names(tree)
     assert "swap" in tree.unavailable["processes.swap"]
     keys = {"pid", "comm", "uid", "unit", "cgroup", "rss", "rss_anon", "rss_file", "rss_shmem", "pss", "swap"}
