@@ -17,7 +17,6 @@ from pathlib import Path
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-
 from ansible_collections.linux_memory.oom.plugins.plugin_utils import files
 
 OPTIONS = {

@@ -12,7 +12,6 @@ from pathlib import Path
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-
 from ansible_collections.linux_memory.oom.plugins.plugin_utils import files, human, play, query
 
 OPTIONS = {

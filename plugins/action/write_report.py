@@ -15,8 +15,7 @@ from pathlib import Path
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-
-from ansible_collections.linux_memory.oom.plugins.plugin_utils import files, page, play, report
+from ansible_collections.linux_memory.oom.plugins.plugin_utils import files, incidents, page, play, proposals, report
 
 OPTIONS = {
     "hosts": {"type": "list", "elements": "str", "required": True},
@@ -25,6 +24,7 @@ OPTIONS = {
     "directory_mode": {"type": "str", "default": "0700"},
     "file_mode": {"type": "str", "default": "0600"},
     "by_log": {"type": "bool", "default": False},
+    "proposals": {"type": "path"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
 }
 
@@ -47,18 +47,37 @@ class ActionModule(ActionBase):
                 result.update(changed=bool(removed), removed=removed)
                 return result
             records, notes = self._records(task_vars, options)
+            proposed = []
             if not self._task.check_mode:
                 self._write(records, dest, options)
+                proposed = self._propose(records, options)
         except ValueError as error:
             raise AnsibleActionFail(str(error)) from None
         except OSError as error:
             raise AnsibleActionFail(f"dest: {error.filename or dest} cannot be written: {error.strerror}") from None
         shown = None if self._task.check_mode else dest / "index.html"
+        notes = [*notes, *(f"Proposed for review: {path}" for path in proposed)]
         text = report.terminal(records, shown, notes)
         Display().display(f"\n{text}\n")
         unread = [one["host"] for one in records if one["status"] != "ok"]
         result.update(changed=True, path=str(dest), summary=report.headline(records), unread=unread)
+        result["proposed"] = [str(path) for path in proposed]
         return result
+
+    @staticmethod
+    def _propose(records, options):
+        """Write what is proposed for the hosts, where that was asked for, and return the files that are new."""
+        if not options["proposals"]:
+            return []
+        directory = Path(os.path.expanduser(options["proposals"])).absolute()
+        files.make_directory(directory, files.mode(options["directory_mode"], "directory_mode"))
+        placed = []
+        for one in records:
+            text = proposals.proposal(one["host"], one["findings"], incidents.instant(one["collected"]))
+            path = directory / f"{report.file_name(one['host'])}.yml"
+            if text:
+                placed.append(proposals.place(path, text, files.mode(options["file_mode"], "file_mode")))
+        return [path for path in placed if path]
 
     @classmethod
     def _records(cls, task_vars, options):

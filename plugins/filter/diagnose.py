@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.diagnosis import diagnose as findings
 
 DOCUMENTATION = r"""
@@ -137,6 +136,22 @@ _value:
           description: How each of these values follows from what was measured, one sentence each.
           type: list
           elements: str
+        counterfactual:
+          description: What would be, or would have been, with these values, or V(none) where nothing follows.
+          type: dict
+          contains:
+            said:
+              description: One sentence.
+              type: str
+            what:
+              description: What its number is of, such as V(memory available).
+              type: str
+            value:
+              description: The number. At least so much is left, or at most so much is held.
+              type: int
+            unit:
+              description: V(bytes) or V(seconds).
+              type: str
     advice:
       description: What a person should know or do, or V(none).
       type: str

@@ -46,7 +46,6 @@ _value:
 """
 
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.query import QueryError, search
 
 

@@ -16,7 +16,7 @@ import os
 import re
 
 from ansible_collections.linux_memory.oom.plugins.module_utils import pressure as psi
-from ansible_collections.linux_memory.oom.plugins.module_utils import system
+from ansible_collections.linux_memory.oom.plugins.module_utils import system, units
 from ansible_collections.linux_memory.oom.plugins.module_utils.mounts import mounts
 from ansible_collections.linux_memory.oom.plugins.module_utils.tree import reason
 
@@ -436,7 +436,8 @@ def collect(tree, options, earlier=None):
     """Return the hierarchy's version and its largest groups, every one with an OOM event, and every nearly full one.
 
     Bytes and counts; None is "no limit" for min, low, high, max and swap_max, else "unknown". limited tells of all
-    groups that have a limit of their own: how many, and the paths of the first MOST_LIMITED.
+    groups that have a limit of their own: how many, and the paths of the first MOST_LIMITED; and the first MOST_LIMITED
+    units whose files limit them, those that do not run among them.
     """
     place = hierarchy(tree)
     if place is None:
@@ -456,7 +457,11 @@ def collect(tree, options, earlier=None):
     return {
         "version": place.version,
         "examined": len(reader.groups),
-        "limited": {"count": len(limited), "paths": limited[:MOST_LIMITED]},
+        "limited": {
+            "count": len(limited),
+            "paths": limited[:MOST_LIMITED],
+            "units": units.limited(tree)[:MOST_LIMITED],
+        },
         "groups": groups,
     }
 

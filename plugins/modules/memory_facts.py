@@ -60,6 +60,14 @@ options:
       - They may hold secrets, and facts may be cached or logged. Environments are never returned.
     type: bool
     default: false
+  smart:
+    description:
+      - Whether to ask the disks of this machine for their own health, where C(smartctl) (smartmontools 7.0 or newer) is installed and
+        the module runs as root. Part of the subset V(storage).
+      - It is read only. A disk that sleeps is not woken up, disks behind USB, on a network and of a virtual machine are not asked, and
+        a disk that does not answer within 5 seconds is left out, with all disks of a host after 20 seconds.
+    type: bool
+    default: true
 author:
   - The linux_memory.oom contributors (@linux-memory)
 """
@@ -140,17 +148,26 @@ ansible_facts:
           description:
             - Disks with throughput, latency (C(await)), utilisation and errors, arrays, devices that do not run, file systems
               gone read-only, and which mount lies on which disks.
+            - Each disk has its C(class) (C(rotational), C(ssd), C(nvme), C(virtual), C(network) or null), what it did since boot
+              (C(history)), and like each mount the C(target) on a network that it lies on. C(service_time) is how long a disk was
+              busy per request of the window.
+            - C(multipath) names the paths of each disk that has several, and why a path is C(down); C(smart) holds what the disks
+              say of their own health; C(io_errors) counts the failed requests that the kernel's log tells of since boot.
           type: dict
           returned: when the subset V(storage) is read
         cgroups:
           description:
             - Hierarchy version, and per unit or container its memory, limits, swap, events and pressure; the largest ones and
               every one that ran out of memory or is close to it.
-            - C(limited) counts all groups that have a limit and names the first 100 by their paths.
+            - C(limited) counts all groups that have a limit and names the first 100 by their paths (C(paths)), and names the first 100
+              units whose files limit their memory (C(units)), which may not run.
           type: dict
           returned: when the subset V(cgroups) is read
         processes:
-          description: The largest processes by resident and swapped memory, and the same summed by name.
+          description:
+            - The largest processes by resident and swapped memory (C(top)), and the same summed by name (C(by_comm)).
+            - C(by_reserved) is what all processes of a name have reserved by their private writable mappings, which strict
+              accounting counts (C(reserved)), and how much of that is in RAM or swap (C(used)). A sosreport without C(/proc/PID/status) has none.
           type: dict
           returned: when the subset V(processes) is read
         overcommit:
@@ -178,7 +195,6 @@ import os
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.linux_memory.oom.plugins.module_utils import (
     cgroups,
     kdump,
@@ -301,6 +317,7 @@ def main():
             "root": {"type": "path", "default": "/"},
             "top": {"type": "int", "default": 10},
             "process_arguments": {"type": "bool", "default": False},
+            "smart": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )
@@ -312,6 +329,7 @@ def main():
         "top": module.params["top"],
         "process_arguments": module.params["process_arguments"],
         "seconds": module.params["sample_seconds"],
+        "smart": module.params["smart"],
     }
     facts = gather(Tree(module.params["root"]), names, options)
     module.exit_json(ansible_facts={"linux_memory": facts})

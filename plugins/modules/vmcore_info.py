@@ -238,7 +238,6 @@ unavailable:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.linux_memory.oom.plugins.module_utils import log_source, vmcore, vmcore_drgn, vmcore_files
 
 MOST = 100000

@@ -67,6 +67,13 @@ options:
         This is for logs that somebody sent, so facts are left out.
     type: bool
     default: false
+  proposals:
+    description:
+      - A directory for what the findings propose, such as C(host_vars) beside the inventory; a file for each host whose findings name
+        a role, every value below its evidence. None is written where this is not given.
+      - A file that is there is never replaced. A proposal of other values is written beside it, with the ending C(.new).
+      - Nothing in a file is applied before a person has set C(linux_memory_oom_reviewed) in it to V(true).
+    type: path
   state:
     description: Whether the report is to be there. V(absent) removes what the last report in O(dest) wrote.
     type: str
@@ -85,6 +92,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+proposed:
+  description: The files of proposals that are new.
+  type: list
+  elements: str
+  returned: with O(state=present)
 path:
   description: The directory of the report.
   type: str

@@ -41,6 +41,7 @@ LABELS = {
     "page_tables": "Page tables",
     "per_cpu": "Per-CPU",
     "vmalloc": "vmalloc",
+    "graphics": "Graphics drivers",
     "huge_pages": "Huge page pool",
     "free": "Free",
     "other": "Not told apart",
@@ -87,15 +88,16 @@ def _kernel(value):
         "per_cpu": value("percpu"),
         # Kernel stacks come from vmalloc (CONFIG_VMAP_STACK) on all common architectures, and are counted in both.
         "vmalloc": max(0, value("vmalloc_used") - value("kernel_stack")),
+        "graphics": value("gpu_active") + value("gpu_reclaim"),
         "huge_pages": pool,
     }
 
 
-def _compressed(facts, value):
+def compressed(facts):
     """Return the bytes that zram and zswap occupy: zsmalloc's pages, which no line of older /proc/meminfo shows."""
     pages = values.number(values.at(facts, "vmstat", "pages", "nr_zspages")) or 0
     page_size = values.number(values.at(facts, "system", "page_size")) or 0
-    return max(int(pages * page_size), value("zswap"))
+    return max(int(pages * page_size), _values(values.mapping(facts.get("meminfo")))("zswap"))
 
 
 def parts(facts):
@@ -108,7 +110,7 @@ def parts(facts):
     total = value("mem_total")
     if not total:
         return []
-    sizes = {"anonymous": value("anon_pages"), "compressed": _compressed(facts, value), "free": value("mem_free")}
+    sizes = {"anonymous": value("anon_pages"), "compressed": compressed(facts), "free": value("mem_free")}
     sizes.update(_cache(value), **_kernel(value))
     sizes = _fitted(sizes, total)
     sizes["unaccounted"] = total - sum(sizes.values())
@@ -160,8 +162,10 @@ def _of_host(report):
         "lists": max(0, unsplit - max(0, dirty - files)),
         "slab_reclaimable": value("slab_reclaimable") + value("kernel_misc_reclaimable"),
         "slab_unreclaimable": value("slab_unreclaimable") + value("slab"),
-        "kernel_stacks": _kernel_stacks(report),
+        "kernel_stacks": _local(report, "kernel_stack"),
         "page_tables": value("pagetables") + value("sec_pagetables"),
+        "graphics": _local(report, "gpu_active") + _local(report, "gpu_reclaim"),
+        "compressed": _local(report, "zspages"),
         "huge_pages": sum(_whole(row.get("size")) * _whole(row.get("total")) for row in _rows(report, "hugepages")),
         "free": value("free") + value("free_pcp"),
     }
@@ -211,10 +215,10 @@ def _account(account):
     return value
 
 
-def _kernel_stacks(report):
-    """Return what kernel stacks hold, which nodes or, before 4.8, zones count."""
+def _local(report, name):
+    """Return the sum of a counter that nodes or else zones have, and the host has not, as kernel stacks."""
     for place in ("nodes", "zones"):
-        found = [_whole(row["kernel_stack"]) for row in _rows(report, place) if "kernel_stack" in row]
+        found = [_whole(row[name]) for row in _rows(report, place) if name in row]
         if found:
             return sum(found)
     return 0

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.linux_memory.oom.plugins.plugin_utils import counterfactual
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.causes.events import (
     fragmentation,
     manual_trigger,
@@ -208,6 +209,9 @@ def findings_of(state: State) -> list[Finding]:
     """Return what one moment of one host supports, the surest first; never empty."""
     shortage = judge(state)
     found = [each for each in (find(state, shortage) for find in JUDGES) if each]
+    for each in found:
+        if each["remedy"]:
+            each["remedy"]["counterfactual"] = counterfactual.of(state, each["remedy"]["vars"])
     found.sort(key=lambda each: -each["confidence"])
     if found and found[0]["confidence"] >= level("possible"):
         return found

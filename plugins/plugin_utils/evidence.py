@@ -31,10 +31,11 @@ CAUSES = {
         "Faster storage is the real cure; until then bound what may be dirty, or the write bandwidth of the writer.",
     ),
     "storage_fault": Cause(
-        "a storage device is failing, degraded or not running",
+        "a storage device is failing, degraded, not running or slow for what it is",
         None,
         "1a",
-        "Repair or replace the device first: no setting makes a failing device accept data.",
+        "Repair or replace the device first: no setting makes a failing device accept data. One on a network may have "
+        "more hosts than it can serve: see which of them share it.",
     ),
     "anonymous_growth": Cause(
         "one program's memory grows slowly, and swap fills with it",
@@ -173,7 +174,7 @@ def finding(
     fixed = CAUSES[cause]
     remedy = None
     if fixed.role is not None and not machine_only:
-        remedy = {"role": fixed.role, "vars": dict(settings or {}), "why": list(why)}
+        remedy = {"role": fixed.role, "vars": dict(settings or {}), "why": list(why), "counterfactual": None}
     return {
         "cause": cause,
         "confidence": round(max(0.0, min(1.0, confidence)), 2),

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.linux_memory.oom.plugins.plugin_utils import composition
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.from_storage import storage_of, writeback_of
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.pools import pools
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import (
     Group,
     Memory,
@@ -57,8 +59,8 @@ _SOURCES = {
 }
 
 
-def _unaccounted(known: Mapping[str, float]) -> float | None:
-    """Return RAM that no counter owns, or None where the counters are too few to say.
+def _unaccounted(known: Mapping[str, float], compressed: float) -> float | None:
+    """Return RAM that no counter owns, or None where the counters are too few to say. compressed: zram and zswap.
 
     Pages on the LRU lists and pages by what they are for are two readings of the same memory; the larger is taken, so
     that pages on their way between lists do not look lost. A kernel with no slab at all is a made-up meminfo (lxcfs).
@@ -75,7 +77,7 @@ def _unaccounted(known: Mapping[str, float]) -> float | None:
     kernel = add("slab", "kernel_stack", "page_tables", "sec_page_tables", "percpu", "vmalloc_used", "bounce")
     kernel += max(0, known.get("k_reclaimable", 0) - known.get("s_reclaimable", 0))
     others = add("writeback_tmp", "hardware_corrupted", "gpu_active", "gpu_reclaim")
-    owned = known["mem_free"] + max(lists, purposes) + kernel + others + (_huge_pool(known) or 0)
+    owned = known["mem_free"] + max(lists, purposes) + kernel + others + compressed + (_huge_pool(known) or 0)
     return max(0, known["mem_total"] - owned)
 
 
@@ -92,8 +94,8 @@ def _estimated_available(known: Mapping[str, float]) -> float | None:
     return known["mem_free"] + (known.get("active_file", 0) + known["inactive_file"]) * HALF
 
 
-def memory_of(meminfo: Any) -> Memory:
-    """Return the memory of a host by owner."""
+def memory_of(meminfo: Any, compressed: float = 0) -> Memory:
+    """Return the memory of a host by owner. compressed: what zram and zswap occupy, which meminfo may not tell."""
     known = numbers(meminfo)
     get = known.get
     cached, shmem = get("cached"), get("shmem")
@@ -127,7 +129,7 @@ def memory_of(meminfo: Any) -> Memory:
         huge_pages=get("huge_pages_total"),
         dirty=get("dirty"),
         writeback=total(get("writeback"), get("nfs_unstable")),
-        unaccounted=_unaccounted(known),
+        unaccounted=_unaccounted(known, compressed),
         balloon=get("balloon"),
         sources=sources,
     )
@@ -225,19 +227,19 @@ def tasks_of(facts: Any) -> tuple[Task, ...]:
     for row in rows(at(facts, "top")):
         held, name, pid = _task_size(row), text(row.get("comm")), number(row.get("pid"))
         if held is not None and name:
-            found.append(Task(name, held, pid=None if pid is None else int(pid), unit=text(row.get("unit"))))
+            since, unit = number(row.get("start_time")), text(row.get("unit"))
+            found.append(Task(name, held, pid=None if pid is None else int(pid), unit=unit, since=since))
     return tuple(sorted(found, key=lambda task: -task.size))
 
 
 def pools_of(facts: Any, tasks: tuple[Task, ...]) -> tuple[Task, ...]:
-    """Return the processes of one name taken together, largest first; the unit is that of a process of that name."""
-    units = {task.name: task.unit for task in reversed(tasks) if task.unit}
-    found = []
+    """Return the processes of one name taken together, largest first."""
+    sums = {}
     for row in rows(at(facts, "by_comm")):
         held, name, count = _task_size(row), text(row.get("comm")), number(row.get("processes"))
         if held is not None and name and count:
-            found.append(Task(name, held, count=int(count), unit=units.get(name)))
-    return tuple(sorted(found, key=lambda task: -task.size))
+            sums[name] = (int(count), held)
+    return pools(tasks, sums)
 
 
 def overcommit_of(facts: Any, meminfo: Any) -> Overcommit:
@@ -264,7 +266,7 @@ def state_of(facts: Mapping[str, Any]) -> State:
     return State(
         subject="The machine that runs this container" if shared else "This host",
         container=container,
-        memory=memory_of(meminfo),
+        memory=memory_of(meminfo, composition.compressed(facts)),
         swap=swap_of(facts.get("swap"), meminfo),
         pressure=pressure_of(at(facts, "pressure", "memory")),
         pressure_io=pressure_of(at(facts, "pressure", "io")),

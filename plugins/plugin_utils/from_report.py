@@ -14,15 +14,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.pools import pools
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import (
     Event,
     Group,
     Memory,
+    Moment,
     State,
     Swap,
     Task,
     Zone,
 )
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import limit
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import (
     at,
     mapping,
@@ -32,6 +35,12 @@ from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import (
     text,
     total,
 )
+
+# (PID, name) of a task to its unit
+Units = dict[tuple[float | None, str | None], str]
+
+# Reports of one shortage that are looked at for what others hold; a storm of kills has hundreds that differ little.
+_MOST_EARLIER = 20
 
 _SOURCES = {
     "total": "OOM report, pages RAM less pages reserved",
@@ -49,6 +58,7 @@ _SOURCES = {
     "undrained": "OOM report, dirty + writeback + unstable",
     "file": "OOM report, active_file + inactive_file",
     "unaccounted": "OOM report, RAM less everything that has a counter",
+    "balloon": "OOM report, Balloon",
 }
 _SUMMED = "OOM report, the sum of its counters, for want of a line on RAM"
 _TABLED = "OOM report, the sum of its task table, for want of Mem-Info"
@@ -59,6 +69,8 @@ _OWNERS = (
     *("active", "inactive", "slab", "slab_reclaimable", "slab_unreclaimable", "kernel_misc_reclaimable"),
     *("pagetables", "sec_pagetables", "bounce", "free", "free_pcp"),
 )
+# Counted only by node or by zone: kernel stacks, what graphics drivers hold, and compressed swap in RAM (zsmalloc).
+_LOCAL_OWNERS = ("kernel_stack", "gpu_active", "gpu_reclaim", "zspages")
 # Without these a sum of owners says nothing: (one of, ...) of the names that old and new kernels use.
 _NEEDED = (("free",), ("active_anon", "active"), ("inactive_anon", "inactive"), ("slab_unreclaimable", "slab"))
 
@@ -70,10 +82,10 @@ _HEXADECIMAL = 16
 _MOST_NODES = 1024
 
 
-def _kernel_stacks(report: Mapping[str, Any]) -> float | None:
-    """Return the bytes of kernel stacks, which nodes or, before 4.8, zones count."""
+def _local(report: Mapping[str, Any], name: str) -> float | None:
+    """Return the sum of a counter that nodes or else zones have, and the host has not, as kernel stacks."""
     for place in ("nodes", "zones"):
-        found = total(*(number(row.get("kernel_stack")) for row in rows(report.get(place))))
+        found = total(*(number(row.get(name)) for row in rows(report.get(place))))
         if found is not None:
             return found
     return None
@@ -123,8 +135,7 @@ def memory_of(report: Mapping[str, Any], facts: State, tasks: Sequence[Task] = (
     get = numbers(report.get("memory")).get
     pools = _pools(report)
     pool = total(*(each * pages for each, pages, _free in pools)) or 0
-    stacks = _kernel_stacks(report)
-    owned = total(*(get(name) for name in _OWNERS), stacks, pool or None)
+    owned = total(*(get(name) for name in _OWNERS), *(_local(report, name) for name in _LOCAL_OWNERS), pool or None)
     summable = all(any(get(name) is not None for name in names) for names in _NEEDED)
     table = tasks if _has_whole_table(report) else ()
     whole, source = _whole(report, get, owned if summable else None, facts, table)
@@ -152,7 +163,7 @@ def memory_of(report: Mapping[str, Any], facts: State, tasks: Sequence[Task] = (
         slab_reclaimable=get("slab_reclaimable"),
         slab_unreclaimable=get("slab") if get("slab_unreclaimable") is None else get("slab_unreclaimable"),
         slab_stuck=get("slab_reclaimable"),
-        kernel_stack=stacks,
+        kernel_stack=_local(report, "kernel_stack"),
         page_tables=total(get("pagetables"), get("sec_pagetables")),
         mlocked=get("unevictable"),
         huge_pool=pool,
@@ -163,6 +174,7 @@ def memory_of(report: Mapping[str, Any], facts: State, tasks: Sequence[Task] = (
         dirty=dirty,
         writeback=writeback,
         unaccounted=max(0, whole - owned) if get("ram") and whole and owned and summable else None,
+        balloon=_local(report, "balloon"),
         sources={**_SOURCES, "total": source},
     )
 
@@ -190,36 +202,51 @@ def _task(row: Mapping[str, Any], unit: str | None = None) -> Task | None:
     return Task(name, held, pid=None if pid is None else int(pid), unit=unit)
 
 
-def tasks_of(report: Mapping[str, Any]) -> tuple[Task, ...]:
-    """Return the tasks of the report's table, or those that were killed where there is none; largest first."""
-    unit, victim = unit_of(report.get("task_memcg")), number(at(report, "victim", "pid"))
+def tasks_of(report: Mapping[str, Any], units: Units | None = None) -> tuple[Task, ...]:
+    """Return the tasks of the report's table, or those that were killed where there is none; largest first.
+
+    units: the units of tasks that are known from elsewhere, as units_of() has them: a table tells none.
+    """
+    known = {**(units or {}), **_unit_of_victim(report)}
     listed = list(rows(report.get("tasks"))) or list(rows(report.get("victims")))
-    found = []
-    for row in listed:
-        killed = victim is not None and number(row.get("pid")) == victim
-        found.append(_task(row, unit if killed else None))
+    found = [_task(row, known.get(_identity(row))) for row in listed]
     return tuple(sorted((task for task in found if task), key=lambda task: -task.size))
 
 
-def pools_of(report: Mapping[str, Any], tasks: Iterable[Task]) -> tuple[Task, ...]:
+def _identity(row: Mapping[str, Any]) -> tuple[float | None, str | None]:
+    return number(row.get("pid")), text(row.get("comm"))
+
+
+def _unit_of_victim(report: Mapping[str, Any]) -> Units:
+    unit, victim = unit_of(report.get("task_memcg")), mapping(report.get("victim"))
+    return {_identity(victim): unit} if unit and number(victim.get("pid")) is not None else {}
+
+
+def units_of(report: Mapping[str, Any], reports: Iterable[Mapping[str, Any]], facts: State) -> Units:
+    """Return the units of tasks by PID and name: of those that other reports of the boot killed, and of those that run
+    now and ran already when the report was printed."""
+    found: Units = {}
+    epoch = number(report.get("epoch"))
+    # In a container a process has another number than in the machine's log.
+    for task in () if facts.container or epoch is None else facts.tasks:
+        if task.unit and task.since is not None and task.since <= epoch:
+            found[task.pid, task.name] = task.unit
+    for other in reports:
+        if other.get("boot") == report.get("boot"):
+            found.update(_unit_of_victim(other))
+    return found
+
+
+def pools_of(report: Mapping[str, Any], tasks: Iterable[Task], units: Units | None = None) -> tuple[Task, ...]:
     """Return the tasks of one name taken together, largest first: the sums over all tasks where the table was cut."""
-    tasks = tuple(tasks)
-    if number(report.get("tasks_left_out")):
-        units = {task.name: task.unit for task in tasks if task.unit}
-        named = (
-            (text(row.get("comm")), number(row.get("tasks")), _held(row)) for row in rows(report.get("tasks_by_comm"))
-        )
-        found = [
-            Task(name, held, count=int(count), unit=units.get(name))
-            for name, count, held in named
-            if name and count and held is not None
-        ]
-        return tuple(sorted(found, key=lambda task: -task.size))
-    sums: dict[str, Task] = {}
-    for task in tasks:
-        old = sums.get(task.name, Task(task.name, 0, count=0))
-        sums[task.name] = Task(task.name, old.size + task.size, count=old.count + 1, unit=old.unit or task.unit)
-    return tuple(sorted(sums.values(), key=lambda task: -task.size))
+    if not number(report.get("tasks_left_out")):
+        return pools(tasks, known=units)
+    sums = {}
+    for row in rows(report.get("tasks_by_comm")):
+        name, count, held = text(row.get("comm")), number(row.get("tasks")), _held(row)
+        if name and count and held is not None:
+            sums[name] = (int(count), held)
+    return pools(tasks, sums, units)
 
 
 def group_of(report: Mapping[str, Any]) -> Group:
@@ -383,21 +410,52 @@ def joined(report: Mapping[str, Any], reports: Sequence[Mapping[str, Any]], task
     }
 
 
+def earlier_of(
+    report: Mapping[str, Any], reports: Iterable[Mapping[str, Any]], facts: State, units: Units
+) -> tuple[Moment, ...]:
+    """Return what was held in the host's reports of the same shortage before this one, the last ones of many."""
+    now = _moment(report)
+    found = []
+    for each in reports:
+        moment = _moment(each)
+        if each is report or None in (now, moment) or not 0 <= now - moment <= limit("same_shortage"):
+            continue
+        if each.get("boot") != report.get("boot") or each.get("scope") != report.get("scope"):
+            continue
+        tasks = tasks_of(each, units)
+        then = State(memory=memory_of(each, facts, tasks), swap=_swap_of(each))
+        if then.memory.held is not None and tasks:
+            found.append(Moment(then.memory.held, then.programs, tasks, _unlisted(each, tasks)))
+    return tuple(found[-_MOST_EARLIER:])
+
+
+def _unlisted(report: Mapping[str, Any], tasks: Iterable[Task]) -> dict[str, float]:
+    """Return what tasks of each name held that are not in the table; nothing where it is whole."""
+    if not number(report.get("tasks_left_out")):
+        return {}
+    left = {text(row.get("comm")): _held(row) or 0 for row in rows(report.get("tasks_by_comm"))}
+    for task in tasks:
+        left[task.name] = left.get(task.name, 0) - task.size
+    return {name: size for name, size in left.items() if name and size > 0}
+
+
 def state_of_report(report: Mapping[str, Any], facts: State, reports: Sequence[Mapping[str, Any]] = ()) -> State:
     """Return the state of the host, or of the cgroup, when the report was printed.
 
     facts lend what a report does not tell: RAM, the cgroups' version, the tmpfs mounts. reports are all of the host,
     oldest first, this one included.
     """
-    tasks = tasks_of(report)
-    event = replace(event_of(report), **joined(report, reports, tasks))
+    units = units_of(report, reports, facts)
+    tasks = tasks_of(report, units)
+    earlier = earlier_of(report, reports, facts, units)
+    event = replace(event_of(report), **joined(report, reports, tasks), earlier=earlier)
     state = State(
         origin="report",
         container=facts.container,
-        storage=replace(facts.storage, faults=(), suspicions=()),
+        storage=replace(facts.storage, faults=(), suspicions=(), slow=()),
         cgroup_version=_version(report, facts),
         tasks=tasks,
-        pools=pools_of(report, tasks),
+        pools=pools_of(report, tasks, units),
         tasks_read=any(rows(report.get("tasks"))),
         overcommit=facts.overcommit,
         lru_gen=facts.lru_gen,
@@ -418,8 +476,12 @@ def state_of_report(report: Mapping[str, Any], facts: State, reports: Sequence[M
         state,
         subject="At the time of the OOM report this host",
         memory=memory_of(report, facts, tasks),
-        swap=Swap(total=number(at(report, "swap", "total")), free=number(at(report, "swap", "free"))),
+        swap=_swap_of(report),
     )
+
+
+def _swap_of(report: Mapping[str, Any]) -> Swap:
+    return Swap(total=number(at(report, "swap", "total")), free=number(at(report, "swap", "free")))
 
 
 def in_order(reports: Iterable[Any]) -> list[Mapping[str, Any]]:

@@ -11,11 +11,17 @@ import functools
 import hashlib
 from pathlib import Path
 
+from ansible_collections.linux_memory.oom.plugins.plugin_utils import (
+    composition,
+    human,
+    incidents,
+    report,
+    shared_storage,
+    timeline,
+)
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import at, mapping, rows
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-
-from ansible_collections.linux_memory.oom.plugins.plugin_utils import composition, human, incidents, report, timeline
-from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import at, mapping, rows
 
 TEMPLATES = Path(__file__).resolve().parent.parent.parent / "roles" / "memory_report" / "templates"
 
@@ -26,6 +32,9 @@ FEWER_ROWS = 4
 MANY_HOSTS = 50
 # From this host on, the worst being first, a host has its verdict, its memory and its OOM reports on the page, no more.
 MOST_HOSTS = 200
+
+# Hosts that share storage which are named; those that it is slow for come first.
+MOST_SHARING = 20
 
 # Evidence of a finding that stands before what to do; the rest opens on request.
 MOST_EVIDENCE = 6
@@ -486,6 +495,19 @@ def model(records):
     return hosts
 
 
+def shared_targets(records, anchors):
+    """Return the slow storage that several hosts share, ready to show; anchors are {host: anchor}."""
+    shown = []
+    for group in shared_storage.shared(records):
+        uses = [
+            {**use, "anchor": anchors[use["host"]], "devices": ", ".join(use["devices"])}
+            for use in group["hosts"][:MOST_SHARING]
+        ]
+        said = shared_storage.sentence(group)
+        shown.append({**group, "said": said, "uses": uses, "more": len(group["hosts"]) - len(uses)})
+    return shown
+
+
 def _without_comment(text):
     """Return text without its first comment, the licence, which says nothing to a reader of the page."""
     return text.split("*/", 1)[1].strip()
@@ -536,6 +558,7 @@ def render(records, created, title="Memory report"):
         headline=report.headline(records),
         created=incidents.instant(created),
         hosts=hosts,
+        shared=shared_targets(records, {name: anchor for anchor, name, _reports in anchored}),
         timeline=timeline.model(anchored, created if live else None),
         measured=any(one["facts"] for one in records),
         killed=any(one["reports"]["count"] for one in hosts),

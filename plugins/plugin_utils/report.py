@@ -19,8 +19,7 @@ from collections import Counter
 from pathlib import Path
 
 import yaml
-
-from ansible_collections.linux_memory.oom.plugins.plugin_utils import diagnosis, human, incidents
+from ansible_collections.linux_memory.oom.plugins.plugin_utils import diagnosis, human, incidents, shared_storage
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.plain import plain
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import at, mapping, rows
 
@@ -238,7 +237,13 @@ def summary(records, created):
         )
     counts = Counter(str(host["verdict"] or host["status"]) for host in hosts)
     kills = {name: sum(host[name] for host in hosts) for name in ("oom_reports", "oom_killed", "other_reports")}
-    return {"created": created, "hosts": hosts, "counts": dict(counts.most_common()), **kills}
+    return {
+        "created": created,
+        "hosts": hosts,
+        "counts": dict(counts.most_common()),
+        **kills,
+        "shared_storage": shared_storage.shared(records),
+    }
 
 
 def as_json(value):
@@ -263,9 +268,11 @@ def remedy_lines(finding):
 
 
 def arithmetic(finding):
-    """Return the sentences that say how the variables of a finding's remedy follow from what was measured."""
+    """Return the sentences that say how the variables of a finding's remedy follow from what was measured, and what
+    would have been with them."""
     why = at(finding.get("remedy"), "why")
-    return [str(said) for said in why if said] if isinstance(why, (list, tuple)) else []
+    would = at(finding.get("remedy"), "counterfactual", "said")
+    return [str(said) for said in [*(why if isinstance(why, (list, tuple)) else []), would] if said]
 
 
 def role_note(role):
@@ -390,6 +397,18 @@ def _unread_logs(records):
     return _wrapped(f"{said}: {_names([one['host'] for one in found])}.", "")
 
 
+def _shared_lines(records):
+    """Return the lines on slow storage that several hosts share: no host alone can tell of it."""
+    lines = []
+    for group in shared_storage.shared(records):
+        lines += _wrapped(f"Shared storage: {shared_storage.sentence(group)}", "")
+        slow = [use["host"] for use in group["hosts"] if use["slow"]]
+        others = [use["host"] for use in group["hosts"] if not use["slow"]]
+        lines += _wrapped(f"slow for {_names(slow)}" + (f"; also used by {_names(others)}" if others else ""), " " * 4)
+        lines += _wrapped(f"do: {group['advice']}", " " * 4)
+    return lines
+
+
 def terminal(records, page=None, notes=()):
     """Return the summary for the terminal: a few lines for each host, worst first, then the sentence about all."""
     widest = max((len(one["host"]) for one in records), default=0)
@@ -404,6 +423,7 @@ def terminal(records, page=None, notes=()):
     lines.append("")
     for note in notes:
         lines += _wrapped(note, "")
+    lines += _shared_lines(records)
     lines += _unread_logs(records) if brief else []
     lines.append(headline(records))
     if page:

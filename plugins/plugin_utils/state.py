@@ -9,8 +9,9 @@ All sizes are bytes, all times seconds, all rates per second, all pressures perc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -134,12 +135,24 @@ class Writeback:
         return None if self.limit is None else (self.limit + (self.background or 0)) / 2
 
 
+class Fault(NamedTuple):
+    """One thing that is wrong with storage: a clause that says so, what was read, where, and its threshold if any."""
+
+    said: str
+    value: str | float
+    source: str
+    unit: str = "text"
+    threshold: float | None = None
+
+
 @dataclass(frozen=True)
 class Storage:
-    """What is wrong with storage, each as one sentence, and where that was read."""
+    """What is wrong with storage: faults are what the kernel or the device says, suspicions what was measured, and slow
+    what works and takes long."""
 
-    faults: tuple[tuple[str, str, str], ...] = ()
-    suspicions: tuple[tuple[str, str, str], ...] = ()
+    faults: tuple[Fault, ...] = ()
+    suspicions: tuple[Fault, ...] = ()
+    slow: tuple[Fault, ...] = ()
     zfs: bool = False
     tmpfs: tuple[tuple[str, float, float | None], ...] = ()
 
@@ -187,13 +200,17 @@ class Group:
 
 @dataclass(frozen=True)
 class Task:
-    """One process, or all processes of one name (count > 1). size is resident without file pages, plus swap."""
+    """One process, or several of one name (count, pids). size is resident without file pages, plus swap; since is when
+    it started (seconds since 1970)."""
 
     name: str
     size: float
     count: int = 1
     pid: int | None = None
     unit: str | None = None
+    pids: frozenset[int] = frozenset()
+    since: float | None = None
+    shared: float = 0
 
 
 @dataclass(frozen=True)
@@ -222,13 +239,51 @@ class Zone:
     blocks: tuple[tuple[float, float], ...] = ()
 
 
+def in_common(sizes: Sequence[float], count: int = 0) -> float:
+    """Return how much processes can have in common: a fork shares with all of them what the smallest has at most.
+
+    count: how many they are, where not all sizes are known.
+    """
+    return (max(count, len(sizes)) - 1) * min(sizes) if sizes else 0
+
+
+def apart(amount: float, shared: float, counted: float, programs: float | None) -> float:
+    """Return what an owner holds, of an amount that is the sum over its processes.
+
+    The resident size counts a page that a fork shares once for each process. What all sizes together are more than
+    programs hold was counted so; of it at most what the processes may have in common is this owner's.
+    """
+    return amount if programs is None else amount - min(shared, max(0, counted - programs))
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What was held when an earlier report of the same shortage was printed, in all and by programs, and by whom.
+
+    unlisted: {name: bytes} of processes that are not in the table, where it was cut.
+    """
+
+    held: float
+    programs: float | None = None
+    tasks: tuple[Task, ...] = ()
+    unlisted: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, owner: Task) -> float:
+        """Return what an owner held then: its processes of now, those that its unit had, and what is not listed."""
+        pids = owner.pids or frozenset([owner.pid])
+        sizes = [task.size for task in self.tasks if task.pid in pids or (owner.unit and task.unit == owner.unit)]
+        amount = sum(sizes) + (self.unlisted.get(owner.name, 0) if owner.count > len(pids) else 0)
+        counted = sum(task.size for task in self.tasks) + sum(self.unlisted.values())
+        return apart(amount, max(owner.shared, in_common(sizes)), counted, self.programs)
+
+
 @dataclass(frozen=True)
 class Event:
     """What a report tells of the event itself. growth: (epoch or None, bytes) of the largest task, report by report.
 
     kind, scope, constraint and outcome are those of oom_report_info; whole is False for a truncated report; nodes are
     those that the request might use, None for any; repeats are the reports of the same kind and place, this included,
-    and period the seconds between them.
+    and period the seconds between them; earlier are those of the minutes before.
     """
 
     kind: str = "oom"
@@ -252,6 +307,7 @@ class Event:
     repeats: int = 1
     period: float | None = None
     growth: tuple[tuple[float | None, float], ...] = ()
+    earlier: tuple[Moment, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -279,6 +335,24 @@ class State:
     lru_gen: bool | None = None
     unavailable: Mapping[str, str] = field(default_factory=dict)
     event: Event | None = None
+
+    def others(self, amount: float, owner: Task | None) -> float | None:
+        """Return what all others hold where an owner holds so much; None where that is not known.
+
+        In a shortage with several kills it is the most of all its reports: who was killed in it comes back.
+        """
+        if self.memory.held is None:
+            return None
+        counted = sum(pool.size for pool in self.pools)
+        mine = apart(amount, owner.shared if owner else 0, counted, self.programs)
+        earlier = self.event.earlier if self.event and owner else ()
+        return max([max(0, self.memory.held - mine), *(each.held - each.of(owner) for each in earlier)])
+
+    @property
+    def programs(self) -> float | None:
+        """Return what programs hold: anonymous and shared memory, and used swap."""
+        memory = self.memory
+        return None if memory.anon is None else memory.anon + (memory.shmem or 0) + (self.swap.used or 0)
 
     def where(self, in_facts: str, in_report: str) -> str:
         """Return the source of a value: a kernel file for facts, a part of the report for a report."""

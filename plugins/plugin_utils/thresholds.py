@@ -167,6 +167,13 @@ THRESHOLDS = {
         "twice vm.dirty_expire_centisecs: storage is behind by more than the kernel lets data wait",
         "Linux Documentation/admin-guide/sysctl/vm.rst dirty_expire_centisecs (default 30 s)",
     ),
+    "same_shortage": Threshold(
+        600,
+        "seconds",
+        "the kernel goes on killing while the cause goes on; whom it killed in these minutes systemd starts again, and "
+        "a limit has to leave room for all of them",
+        "systemd.service(5) Restart=; a service that is killed again and again is back well within it",
+    ),
     "dirty_seconds": Threshold(
         10,
         "seconds",
@@ -212,6 +219,13 @@ THRESHOLDS = {
         "one request in a hundred fails: no healthy device does that",
         "Linux drivers/scsi/scsi_sysfs.c ioerr_cnt, iodone_cnt",
     ),
+    "io_errors_age": Threshold(
+        24 * 3600,
+        "seconds",
+        "a request that failed within a day belongs to the trouble of now; the kernel has tried again before it tells, "
+        "so that one is enough",
+        "Linux block/blk-mq.c blk_print_req_error; drivers/scsi/scsi_error.c scsi_noretry_cmd",
+    ),
     "disk_busy": Threshold(
         0.99,
         "share",
@@ -223,6 +237,88 @@ THRESHOLDS = {
         "seconds",
         "a flush of a slow device's cache takes seconds; a device that finishes nothing for longer hangs",
         "Linux Documentation/block/stat.rst",
+    ),
+    "latency_rotational": Threshold(
+        0.1,
+        "seconds",
+        "a turn at 5400 per minute and a long seek take a quarter of it; what takes longer tries again and again",
+        "arithmetic: 11 ms and about 15 ms; smartctl(8) -l scterc for how long a disk tries",
+    ),
+    "latency_ssd": Threshold(
+        0.025,
+        "seconds",
+        "flash answers in less than a millisecond; a device that takes as long as a disk that turns is worn or stalls",
+        "arithmetic: as long as a turn and a seek of latency_rotational",
+    ),
+    "latency_nvme": Threshold(
+        0.01,
+        "seconds",
+        "flash without the queue of SATA between: a hundred requests a second are what one rotating disk does",
+        "arithmetic: as swap_in in this table",
+    ),
+    "latency_virtual": Threshold(
+        0.1,
+        "seconds",
+        "nobody says what lies below, so that it is at least as slow as a rotating disk ought never to be",
+        "as latency_rotational in this table",
+    ),
+    "latency_network": Threshold(
+        0.1,
+        "seconds",
+        "an array has a cache before its disks and is milliseconds away; this is four times what most requests need",
+        "Broadcom knowledge base 309140: most commands of a storage device complete in less than 25 ms",
+    ),
+    "latency_ios": Threshold(
+        30,
+        "count",
+        "a mean over fewer requests is that of one outlier, such as a disk that spins up; among thirty, one of "
+        "a second adds 33 ms",
+        "arithmetic",
+    ),
+    "latency_busy": Threshold(
+        0.9,
+        "share",
+        "a device that was busy for nearly all of the window with a few requests was not held up by one outlier: the "
+        "slower it is, the fewer requests it can finish",
+        "arithmetic: of two seconds, a pause of one leaves half",
+    ),
+    "latency_busy_ios": Threshold(
+        3,
+        "count",
+        "with latency_busy; two seconds, the window of the playbook, have room for three of 0.6 s",
+        "arithmetic",
+    ),
+    "latency_history_ios": Threshold(
+        1000,
+        "count",
+        "booting alone takes thousands of requests; a device with fewer has no usual latency yet",
+        "arithmetic: an outlier of a second adds a millisecond to the mean",
+    ),
+    "latency_times": Threshold(
+        10,
+        "count",
+        "ten times its own mean since boot: the mixture of requests changes latency by a few times, and a longer queue "
+        "does not count, since the time per request has to be as much longer",
+        "Linux Documentation/admin-guide/iostats.rst fields 4, 8 and 10; the idea: Broadcom knowledge base 318927",
+    ),
+    "latency_floor": Threshold(
+        0.025,
+        "seconds",
+        "below it even ten times the usual latency holds no writer back for longer than the kernel itself does",
+        _WRITEBACK + " MAX_PAUSE (200 ms)",
+    ),
+    "history_depth": Threshold(
+        32,
+        "count",
+        "requests under way at once on average while busy, which no device has for days: with more the sum of waiting "
+        "times could have run over once more than is reckoned with",
+        "SATA native command queuing: 32; Linux block/genhd.c diskstats_show prints 32 bits of milliseconds",
+    ),
+    "smart_pending": Threshold(
+        1,
+        "count",
+        "each read of such a sector holds the disk for seconds; a healthy disk has replaced it at the next write",
+        "smartctl(8) -A, attribute 197 Current_Pending_Sector",
     ),
     # Reports
     "free_elsewhere": Threshold(
@@ -279,6 +375,25 @@ THRESHOLDS = {
         "share",
         "a limit a quarter above the largest use seen leaves room for the use not seen",
         "Linux Documentation/admin-guide/cgroup-v2.rst memory.peak",
+    ),
+    "limit_search_headroom": Threshold(
+        2,
+        "share",
+        "who is refused or killed at a limit again and again has shown only that it needs more than that: doubling "
+        "finds the size in few steps, and never ends above twice the need",
+        "exponential search; the role shows the unit's peak for the next step down",
+    ),
+    "search_repeats": Threshold(
+        3,
+        "count",
+        "twice may be chance, three times at the same limit is a size that does not fit",
+        _MEANING,
+    ),
+    "search_period": Threshold(
+        3600,
+        "seconds",
+        "within an hour of the last one it is the start or the ordinary work that does not fit, no growth over days",
+        "systemd.unit(5) StartLimitIntervalSec=, and the article's condition for restarts",
     ),
     "limit_high": Threshold(
         0.90,

@@ -41,11 +41,11 @@ def number(value: Any) -> float | int | None:
     return whole if whole == value else float(value)
 
 
-def text(value: Any) -> str | None:
-    """Return one printable line of at most LONGEST_TEXT characters, or None where value is no text or empty."""
+def text(value: Any, longest: int = LONGEST_TEXT) -> str | None:
+    """Return one printable line of at most so many characters, or None where value is no text or empty."""
     if not isinstance(value, str):
         return None
-    line = "".join(sign if sign.isprintable() else "?" for sign in value[:LONGEST_TEXT]).strip()
+    line = "".join(sign if sign.isprintable() else "?" for sign in value[:longest]).strip()
     return line or None
 
 

@@ -46,6 +46,7 @@ def folder(tmp_path_factory):
         "hostile": samples.hostile(),
         "one": [samples.fleet()[2]],
         "killed": [samples.killed(), samples.killed("db1.example.org", [samples.node_report()]), *samples.fleet()],
+        "sharing": samples.sharing(),
         "log": report.records_of_log(samples.log([samples.cgroup_report(host=None, path="/logs/kern.log")])),
     }
     for name, records in pages.items():
@@ -139,7 +140,7 @@ def test_the_parts_of_a_bar_fill_it_without_gap_or_overlap(browser, folder):
 
 
 @pytest.mark.parametrize("size", [PHONE, SMALL_PHONE, DESKTOP], ids=lambda size: str(size[0]))
-@pytest.mark.parametrize("name", ["fleet", "hostile", "killed", "log"])
+@pytest.mark.parametrize("name", ["fleet", "hostile", "killed", "log", "sharing"])
 def test_nothing_sticks_out_of_the_screen(browser, folder, name, size):
     view(browser, folder / f"{name}.html", size)
     wide = browser.execute_script("""
@@ -155,7 +156,7 @@ def test_nothing_sticks_out_of_the_screen(browser, folder, name, size):
     assert wide == []
 
 
-@pytest.mark.parametrize("name", ["fleet", "killed"])
+@pytest.mark.parametrize("name", ["fleet", "killed", "sharing"])
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_every_text_has_the_contrast_of_wcag_aa(browser, folder, name, dark):
     view(browser, folder / f"{name}.html", dark=dark)

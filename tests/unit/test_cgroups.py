@@ -169,7 +169,8 @@ def test_v2_lists_the_largest_the_killed_and_the_full(tmp_path):
     value = subject.collect(tree_v2(tmp_path, groups), dict(OPTIONS, top=3))
     assert value["examined"] == 25
     # Also those that are not listed: mode 2 of panic_on_oom would panic for each of them.
-    assert value["limited"] == {"count": 2, "paths": ["/system.slice/full.service", "/system.slice/roomy.service"]}
+    paths_of = ["/system.slice/full.service", "/system.slice/roomy.service"]
+    assert value["limited"] == {"count": 2, "paths": paths_of, "units": []}
     assert [path.rsplit("/", 1)[1] for path in paths(value)] == [
         "system.slice",
         "big00.service",

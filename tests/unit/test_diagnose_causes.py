@@ -7,9 +7,8 @@
 from __future__ import annotations
 
 import pytest
-from diagnose_hosts import GIB, HUGE_PAGE, MIB, TOTAL, causes, group, host, meminfo, pressure, process, size, verdict
-
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import level, limit
+from diagnose_hosts import GIB, HUGE_PAGE, MIB, TOTAL, causes, group, host, meminfo, pressure, process, size, verdict
 
 A_LITTLE = 0.02  # GiB
 
@@ -96,7 +95,7 @@ def test_dirty_bytes_stay_within_their_bounds():
     fast = causes(dirty(5.5, available=6.2, rate=2000.0 * MIB))["dirty_pages"]["remedy"]["vars"]
     assert fast["dirty_throttle_bytes"] == size(2.6)
     unknown = causes(dirty(5.5, available=6.2, rate=None))["dirty_pages"]
-    assert unknown["remedy"] == {"role": "dirty_throttle", "vars": {}, "why": []}
+    assert unknown["remedy"] == {"role": "dirty_throttle", "vars": {}, "why": [], "counterfactual": None}
     assert "Sample" in unknown["advice"]
 
 
@@ -662,7 +661,17 @@ def test_shared_memory_names_the_tmpfs():
 
 def test_the_balloon_is_shown_in_what_no_counter_owns():
     memory = {**meminfo(lost=11, anon=2, file=0.5, available=0.7), "balloon": size(10.5)}
-    assert evidence(causes(short(meminfo=memory))["unaccounted_memory"], "of it the balloon") == size(10.5)
+    assert evidence(causes(short(meminfo=memory))["unaccounted_memory"], "held by the hypervisor's balloon") == size(
+        10.5
+    )
+
+
+def test_compressed_swap_in_ram_has_an_owner():
+    memory = meminfo(lost=11, anon=2, file=0.5, available=0.7)
+    pages = {"nr_zspages": size(10.9) // 4096}
+    zram = short(meminfo=memory, vmstat={"pages": pages}, system={"page_size": 4096})
+    assert "unaccounted_memory" in causes(short(meminfo=memory))
+    assert "unaccounted_memory" not in causes(zram)
 
 
 # overcommit_limit
@@ -692,7 +701,7 @@ def test_strict_accounting_by_size_or_beyond_all_memory():
     by_size = causes(strict(0.99, kbytes=size(8)))["overcommit_limit"]["remedy"]["vars"]
     assert by_size == {"overcommit_limit_kbytes": pytest.approx((9.9 * 1.25 - 2) * MIB, rel=0.001)}
     beyond = host(overcommit={"mode": 2, "commit_limit": size(15), "committed": size(15)})
-    assert causes(beyond)["overcommit_limit"]["remedy"]["vars"] == {"overcommit_limit_state": "absent"}
+    assert causes(beyond)["overcommit_limit"]["remedy"]["vars"] == {"overcommit_limit_mode": 0}
 
 
 # unexplained

@@ -16,12 +16,11 @@ from pathlib import Path
 
 import pytest
 from ansible.errors import AnsibleFilterError
+from ansible_collections.linux_memory.oom.plugins.filter.diagnose import FilterModule
+from ansible_collections.linux_memory.oom.plugins.plugin_utils import diagnosis, evidence, thresholds, values
 from diagnose_hosts import MIB, causes, group, host, meminfo, pressure, process, size
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from ansible_collections.linux_memory.oom.plugins.filter.diagnose import FilterModule
-from ansible_collections.linux_memory.oom.plugins.plugin_utils import diagnosis, evidence, thresholds, values
 
 diagnose = FilterModule().filters()["diagnose"]
 
@@ -52,7 +51,7 @@ def assert_well_formed(findings):
         assert each["cause"] in evidence.CAUSES
         assert 0 <= each["confidence"] <= 1
         assert each["summary"].endswith(".") and each["summary"].isprintable()
-        assert each["remedy"] is None or list(each["remedy"]) == ["role", "vars", "why"]
+        assert each["remedy"] is None or list(each["remedy"]) == ["role", "vars", "why", "counterfactual"]
         if each["remedy"] and each["remedy"]["vars"]:
             # Each value comes with its arithmetic.
             assert each["remedy"]["why"]
@@ -286,7 +285,7 @@ def test_inside_ansible_with_data_of_a_file(tmp_path, checkout):
 
 SOURCES = [Path(diagnosis.__file__), *(Path(diagnosis.__file__).parent / "causes").glob("*.py")]
 SOURCES += [Path(diagnosis.__file__).with_name(name) for name in ("shortage.py", "from_facts.py", "from_storage.py")]
-SOURCES += [Path(diagnosis.__file__).with_name("from_report.py")]
+SOURCES += [Path(diagnosis.__file__).with_name(name) for name in ("from_report.py", "slow_storage.py")]
 
 
 def constants(path):

@@ -7,9 +7,8 @@
 from __future__ import annotations
 
 import pytest
-from diagnose_hosts import GIB, HUGE_PAGE, MIB, TOTAL, causes, group, host, meminfo, pressure, process, size, verdict
-
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import level, limit
+from diagnose_hosts import GIB, HUGE_PAGE, MIB, TOTAL, causes, group, host, meminfo, pressure, process, size, verdict
 
 A_LITTLE = 0.02  # GiB
 BUSY = {"memory": pressure(2.0), "io": pressure(5.0)}
@@ -38,7 +37,27 @@ def zfs():
     )
 
 
+def flooded(kind, waited, service, per_second):
+    """Return a host that writes a large file as fast as a healthy disk takes it: a long queue, short requests."""
+    past = {"reads": 90000, "writes": 400000, "read_time": 500, "write_time": 3000, "busy_time": 1500}
+    disk = {"class": kind, "rotational": kind == "rotational", "utilisation": 1, "in_flight": 64, "history": past}
+    disk.update(write_await=waited, write_iops=per_second, read_await=waited / 9, read_iops=4, service_time=service)
+    return host(
+        storage={
+            "disks": {"sda": disk},
+            "multipath": [],
+            "smart": {"sda": {"passed": True, "failing": [], "pending": 0}},
+        },
+        system={"uptime": 90000.0},
+        pressure={"memory": pressure(0.2), "io": pressure(70)},
+    )
+
+
 QUIET = {
+    "a backup on a rotating disk": flooded("rotational", 0.5, 0.008, 125),
+    "a backup on an SSD": flooded("ssd", 0.25, 0.002, 500),
+    "a backup on NVMe": flooded("nvme", 0.06, 0.0002, 5000),
+    "a backup on a volume in a cloud that is held to 100 requests a second": flooded("virtual", 1.2, 0.01, 100),
     "fresh": host(),
     "nine tenths page cache": host(meminfo=meminfo(anon=0.6, file=14.2, shmem=0.05)),
     "full swap, nothing read back": host(meminfo=meminfo(anon=8, file=4, swap_free=0)),

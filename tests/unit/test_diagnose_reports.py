@@ -12,16 +12,15 @@ from pathlib import Path
 
 import oom_texts
 import pytest
-from diagnose_hosts import host, meminfo
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from test_diagnose_contract import JUNK, assert_well_formed, paths
-
 from ansible_collections.linux_memory.oom.plugins.module_utils import oom_report, oom_report_scan
 from ansible_collections.linux_memory.oom.plugins.plugin_utils import from_report
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.diagnosis import diagnose
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import State
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import level, limit
+from diagnose_hosts import host, meminfo
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_diagnose_contract import JUNK, assert_well_formed, paths
 
 FIXTURES = Path(__file__).resolve().parent / "fixtures" / "oom"
 MIB = 1 << 20
@@ -137,6 +136,26 @@ def test_each_cause_is_found_in_a_report(cause):
     found = verdict(CASES[cause])
     assert found["cause"] == cause
     assert not any("/proc/" in piece["source"] for piece in found["evidence"])
+
+
+@pytest.mark.parametrize(
+    ("place", "row"),
+    [
+        ("nodes", {"node": 0, "gpu_active": 6 * GIB}),
+        ("nodes", {"node": 0, "gpu_active": 2 * GIB, "gpu_reclaim": 4 * GIB}),
+        ("nodes", {"node": 0, "kernel_stack": 6 * GIB}),
+        ("zones", zone(zspages=6 * GIB)),
+    ],
+)
+def test_what_only_nodes_or_zones_count_has_an_owner(place, row):
+    found = diagnose({}, [{**CASES["unaccounted_memory"], place: [row]}])
+    assert "unaccounted_memory" not in [each["cause"] for each in found]
+
+
+def test_the_balloon_that_a_report_tells_of_is_shown_in_what_no_counter_owns():
+    found = verdict({**CASES["unaccounted_memory"], "nodes": [{"node": 0, "balloon": 5 * GIB}]})
+    shown = {piece["what"]: (piece["value"], piece["source"]) for piece in found["evidence"]}
+    assert shown["held by the hypervisor's balloon"] == (5 * GIB, "OOM report, Balloon")
 
 
 def test_reclaimable_slab_that_stayed_counts_as_the_kernels():
@@ -392,3 +411,91 @@ def test_a_limit_is_told_where_the_report_has_lost_whose_it_was():
     assert first["cause"] == "cgroup_limit"
     assert first["summary"].startswith("An unnamed cgroup met its own memory limit")
     assert first["remedy"] is None
+
+
+# Whose unit, and room for whom it pushed out
+
+
+def killing(task, unit, **more):
+    """Return what a report says of the kill of a task."""
+    return {"victim": dict(task), "task_memcg": f"/system.slice/{unit}", **more}
+
+
+def many(first, count, size, **more):
+    """Return the rows of so many Python programs."""
+    return [dict(TASK, pid=pid, comm="python3", rss=size, **more) for pid in range(first, first + count)]
+
+
+def test_the_unit_of_a_victim_is_not_that_of_all_programs_of_its_name():
+    """Two servers in Python were killed before the workers of a third service, in Python as well."""
+    servers, workers = many(10, 2, GIB), many(100, 20, 250 * MIB)
+    reports = [
+        report(tasks=servers + workers, **killing(servers[0], "first.service"), epoch=1.75e9),
+        report(tasks=servers[1:] + workers, **killing(servers[1], "second.service"), epoch=1.75e9 + 2),
+        report(tasks=workers, **killing(workers[0], "bursty.service"), epoch=1.75e9 + 4),
+    ]
+    found = verdict(*reports)
+    assert found["cause"] == "too_many_workers"
+    assert found["remedy"] is None and "Its unit is not known" in found["advice"]
+    rows = [dict(row, unit="bursty.service", start_time=1.75e9 - 60, swap=0) for row in workers[1:]]
+    found = verdict(*reports, facts={"processes": {"top": rows, "by_comm": []}})
+    assert list(found["remedy"]["vars"]["cgroup_memory_limit_units"]) == ["bursty.service"]
+
+
+def test_a_process_that_started_after_the_report_tells_nothing_of_it():
+    workers = many(100, 20, 300 * MIB)
+    rows = [dict(row, unit="other.service", start_time=1.75e9 + 60, swap=0) for row in workers]
+    found = verdict(report(tasks=workers), facts={"processes": {"top": rows, "by_comm": []}})
+    assert found["remedy"] is None
+
+
+def test_a_limit_leaves_room_for_those_who_were_killed():
+    servers, workers = many(10, 2, GIB), many(100, 20, 250 * MIB)
+    rows = [dict(row, unit="bursty.service", start_time=1.75e9 - 60, swap=0) for row in workers]
+
+    def proposed(*reports):
+        found = verdict(*reports, facts={"processes": {"top": rows, "by_comm": []}})
+        return found["remedy"]["vars"]["cgroup_memory_limit_units"]["bursty.service"]["MemoryMax"]
+
+    # What the servers held the workers have taken since.
+    last = report(tasks=many(100, 20, 350 * MIB), epoch=1.75e9 + 9)
+    first = report(tasks=servers + workers, **killing(servers[0], "first.service"), epoch=1.75e9)
+    alone, after = proposed(last), proposed(first, last)
+    assert alone - after == 20 * 100 * MIB
+    # What was killed an hour before was another shortage.
+    assert proposed({**first, "epoch": 1.75e9 - 3600}, last) == alone
+
+
+def test_who_is_killed_right_after_each_start_gets_twice_as_much():
+    reports = [of_group(epoch=1.75e9 + number * 4) for number in range(5)]
+    found = verdict(*reports, facts=host())
+    assert found["remedy"]["vars"]["cgroup_memory_limit_units"]["a.service"]["MemoryMax"] == 2 * GIB
+    assert "again and again" in " ".join(found["remedy"]["why"])
+    # Once a day is no loop: the size is nearly right.
+    reports = [of_group(epoch=1.75e9 + number * 86400) for number in range(5)]
+    found = verdict(*reports, facts=host())
+    assert found["remedy"]["vars"]["cgroup_memory_limit_units"]["a.service"]["MemoryMax"] == int(1.25 * GIB)
+
+
+@pytest.mark.parametrize(("asked", "times", "ratio"), [(None, 1, 7), (None, 4, 25), (3 * GIB, 4, 38)])
+def test_a_refusal_never_lowers_what_may_be_promised(asked, times, ratio):
+    """8 GiB of RAM and 2 GiB of swap, in all 2 GiB of which may be promised; 1 GiB is."""
+    refusal = {"kind": "overcommit_refusal", "trigger": {"comm": "big"}, "bytes": asked, "truncated": False}
+    facts = host(overcommit={"mode": 2, "ratio": 25, "kbytes": 0, "commit_limit": 2 * GIB, "committed": GIB})
+    facts["meminfo"]["mem_total"] = 8 * GIB
+    found = verdict(*({**refusal, "epoch": 1.75e9 + 4 * number} for number in range(times)), facts=facts)
+    assert found["remedy"]["vars"] == {"overcommit_limit_ratio": ratio}
+
+
+def test_what_forks_share_is_not_taken_from_the_room_of_others():
+    """Twenty workers of 300 MiB each, of which 100 MiB are their parent's: together they hold 4.1 GiB and not 6."""
+    workers = many(100, 20, 300 * MIB)
+    servers = [dict(TASK, pid=pid, comm="server", rss=GIB) for pid in (10, 11, 12)]
+    rows = [dict(row, unit="bursty.service", start_time=1.75e9 - 60, swap=0) for row in workers]
+    true = 20 * 200 * MIB + 100 * MIB + 3 * GIB
+    facts = {"processes": {"top": rows, "by_comm": []}}
+    found = verdict(report({"active_anon": true}, tasks=servers + workers), facts=facts)
+    (limits,) = found["remedy"]["vars"]["cgroup_memory_limit_units"].values()
+    # What the servers hold, and a tenth of the host, is left to others.
+    assert limits["MemoryMax"] <= TOTAL * 0.9 - 3 * GIB
+    assert limits["MemoryMax"] > TOTAL * 0.9 - 4.5 * GIB

@@ -193,6 +193,18 @@ def test_a_log_that_cannot_be_read_gets_one_sentence(tmp_path, variables, senten
     assert not (tmp_path / "reports").exists()
 
 
+@pytest.mark.parametrize(
+    ("names", "first"), [("kern.log", "kern.log"), ("there.log gone.log", "gone.log"), ("no such.log", "no")]
+)
+def test_make_diagnose_says_which_log_is_not_there(tmp_path, names, first):
+    (tmp_path / "there.log").touch()
+    script = Path(__file__).resolve().parent.parent / "tools" / "diagnose.sh"
+    command = [script, PLAYBOOK.parent, "", names]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    said = f"LOG: {first} does not exist; it has to be a log file, a directory or a pattern\n"
+    assert (run.returncode, run.stdout, run.stderr) == (2, "", said)
+
+
 def journalctl(folder, script):
     """Put a journalctl into the path of a host."""
     command = folder / "bin" / "journalctl"

@@ -30,6 +30,24 @@ def test_a_scenario_chooses_hosts_and_adds_options():
         scenarios.choose(MATRIX, {"options": {"three": {}}}, [])
 
 
+def test_the_ends_are_the_first_and_the_last_host():
+    assert scenarios.ends([{"name": name} for name in "abc"]) == [{"name": "a"}, {"name": "c"}]
+    assert scenarios.ends(MATRIX) == MATRIX
+    assert scenarios.ends(MATRIX[:1]) == MATRIX[:1]
+
+
+def test_scenarios_side_by_side_are_all_run_and_the_worst_counts(tmp_path, monkeypatch, capfd):
+    program = tmp_path / "one.py"
+    program.write_text("import sys; print('ran', *sys.argv[1:]); sys.exit(sys.argv[-1] == 'b')\n", encoding="utf-8")
+    monkeypatch.setattr(scenarios, "__file__", str(program))
+    monkeypatch.setattr(scenarios, "BUILD", tmp_path / "build")
+    assert scenarios.side_by_side(["a", "b", "c"], ["--ends"]) == 1
+    told = list(filter(None, capfd.readouterr().out.splitlines()))
+    assert sorted(told[:-2]) == ["ran --ends a", "ran --ends c", "scenario b: failed; what it printed comes last"]
+    assert told[-2:] == ["ran --ends b", "scenario b failed: above is what it printed"]
+    assert scenarios.side_by_side(["a", "c"], []) == 0
+
+
 def test_every_scenario_has_what_its_sequence_runs():
     assert {name: scenarios.lacks(name) for name in scenarios.names()} == dict.fromkeys(scenarios.names())
 

@@ -55,27 +55,43 @@ def largest_use(group: Group) -> float:
     return max(group.max or 0, group.peak or 0, (group.current or 0) + (group.swap or 0))
 
 
+def _step(state: State, usual: str) -> float:
+    """Return by which factor a limit is raised: the usual one, or more where it was met again and again."""
+    event = state.event
+    again = event is not None and event.repeats >= limit("search_repeats") and event.period is not None
+    return limit("limit_search_headroom" if again and event.period <= limit("search_period") else usual)
+
+
+def _room(state: State, group: Group) -> float:
+    """Return how large the limit of a unit may be on this host."""
+    return state.memory.available - state.memory.usable * limit("available_low") + (group.current or 0)
+
+
 def raised_limit(state: State, group: Group) -> float | None:
-    """Return a MemoryMax a quarter above the largest use seen, where the host has room for it; else None."""
+    """Return a MemoryMax above the largest use seen, where the host has room for a quarter more; else None."""
     memory = state.memory
     if group.unit is None or group.max is None or memory.available is None or memory.usable is None:
         return None
-    wanted = largest_use(group) * limit("limit_headroom")
-    room = memory.available - memory.usable * limit("available_low") + (group.current or 0)
-    return wanted if wanted <= room else None
+    most, room = largest_use(group), _room(state, group)
+    if most * limit("limit_headroom") > room:
+        return None
+    return min(most * _step(state, "limit_headroom"), room)
 
 
 def raised_why(state: State, group: Group, settings: dict[str, Any]) -> list[str]:
     """Return how the raised limit follows from the unit's use and the host's room."""
     memory, most = state.memory, largest_use(group)
     reserve = memory.usable * limit("available_low")
-    room = memory.available - reserve + (group.current or 0)
+    room, step = _room(state, group), _step(state, "limit_headroom")
     (limits,) = settings["cgroup_memory_limit_units"].values()
+    again = (
+        "; it met that again and again, which tells only that it needs more" if step > limit("limit_headroom") else ""
+    )
+    most_said = f"{step:g} x {size(most)}, the most that {group.name} used or was allowed{again}"
+    if most * step > room:
+        most_said = f"all the room that the host has, less than {most_said}"
     return [
-        (
-            f"MemoryMax {size(limits['MemoryMax'])} = {limit('limit_headroom'):g} x {size(most)}, the most that "
-            f"{group.name} used or was allowed."
-        ),
+        f"MemoryMax {size(limits['MemoryMax'])} = {most_said}.",
         (
             f"The host has room for {size(room)}: {size(memory.available)} available - {size(reserve)} reserve + "
             f"{size(group.current or 0)} that the unit holds."
@@ -239,7 +255,7 @@ def cgroup_limit(state: State, shortage: Shortage) -> Finding | None:
     settings = {} if raised is None else unit_limits(group.unit, raised, state.swap.total)
     advice = None
     if raised is not None:
-        advice = f"The host has room for a limit of {size(raised)}, a quarter above the most that was used or allowed."
+        advice = f"The host has room for a limit of {size(raised)}, above the most that was used or allowed."
     elif group.unit is None:
         advice = "This limit was set outside systemd: raise it where the container or cgroup is defined."
     elif state.memory.available is None:
@@ -258,29 +274,48 @@ def cgroup_limit(state: State, shortage: Shortage) -> Finding | None:
     )
 
 
+def _promises(state: State) -> tuple[float, str, float]:
+    """Return how much has to be promised at least, in words what that is, and the factor for what was not seen.
+
+    Refused was what would have gone over the limit: where nobody says how much that was, more than the limit is wanted.
+    """
+    over, wanted = state.overcommit, state.event.wanted if state.event else None
+    if wanted is not None and over.committed + wanted > (over.limit or 0):
+        asked = f"({size(over.committed)} promised + {size(wanted)} refused)"
+        return over.committed + wanted, asked, limit("overcommit_headroom")
+    step = _step(state, "overcommit_headroom")
+    if state.event and over.limit is not None and over.limit > over.committed:
+        return over.limit, f"{size(over.limit)} that may be promised", step
+    return over.committed, f"{size(over.committed)} promised", step
+
+
 def accounting_settings(state: State) -> dict[str, Any]:
     """Return the variables of overcommit_limit: a larger ratio or size, or the way back to heuristics.
 
     overcommit_limit_kbytes: KiB, where a size rules; overcommit_limit_ratio: percent of RAM without huge pages, at
-    most 100; overcommit_limit_state: absent, where even all of RAM and swap would not do.
+    most 100; overcommit_limit_mode: 0, where even all of RAM and swap would not do. (The role's state absent would give
+    back what was before it, which may have been mode 2 as well.)
     """
-    over, swap = state.overcommit, state.swap.total or 0
-    needed = max(0, over.committed * limit("overcommit_headroom") - swap)
-    usable = state.memory.usable
+    over, needed, usable = state.overcommit, _needed(state), state.memory.usable
     if not usable or needed > usable:
-        return {"overcommit_limit_state": "absent"}
+        return {"overcommit_limit_mode": 0}
     if over.kbytes:
         return {"overcommit_limit_kbytes": math.ceil(needed / KIB)}
     return {"overcommit_limit_ratio": min(PERCENT, math.ceil(needed / usable * PERCENT))}
 
 
+def _needed(state: State) -> float:
+    """Return the RAM that the limit has to be made of beside swap."""
+    amount, _words, step = _promises(state)
+    return max(0, amount * step - (state.swap.total or 0))
+
+
 def accounting_why(state: State, settings: dict[str, Any]) -> list[str]:
     """Return how the variables of overcommit_limit follow from what is promised."""
-    over, swap = state.overcommit, state.swap.total or 0
-    head = limit("overcommit_headroom")
-    needed = max(0, over.committed * head - swap)
-    said = f"{head:g} x {size(over.committed)} promised - {size(swap)} swap = {size(needed)} of RAM"
-    if "overcommit_limit_state" in settings:
+    _amount, words, step = _promises(state)
+    swap, needed = state.swap.total or 0, _needed(state)
+    said = f"{step:g} x {words} - {size(swap)} swap = {size(needed)} of RAM"
+    if "overcommit_limit_mode" in settings:
         return [f"{said}, more than the {size(state.memory.usable or 0)} that there is: strict accounting cannot hold."]
     if "overcommit_limit_kbytes" in settings:
         return [f"overcommit_limit_kbytes {settings['overcommit_limit_kbytes']}: {said}, in KiB."]

@@ -147,6 +147,6 @@ def unaccounted_memory(state: State, shortage: Shortage) -> Finding | None:
     said = "belongs to no counter of the kernel: a leak, a driver or a balloon"
     found = _owner(state, shortage, "unaccounted_memory", "unaccounted", "unaccounted_share", said, hint)
     if found and state.memory.balloon:
-        balloon = item("of it the balloon", state.memory.balloon, "bytes", state.memory.source("balloon"))
-        found["evidence"].append(balloon)
+        source = state.memory.source("balloon")
+        found["evidence"].append(item("held by the hypervisor's balloon", state.memory.balloon, "bytes", source))
     return found

@@ -33,15 +33,9 @@ def _whole(state: State) -> float | None:
     return None if not usable else usable + (state.swap.used or 0)
 
 
-def _programs(state: State) -> float | None:
-    """Return what programs do hold: anonymous and shared memory, and used swap."""
-    memory = state.memory
-    return None if memory.anon is None else memory.anon + (memory.shmem or 0) + (state.swap.used or 0)
-
-
 def _bounded(state: State, amount: float) -> float:
     """Return amount, at most what all programs hold: RSS counts pages that are shared by a fork once for each."""
-    programs = _programs(state)
+    programs = state.programs
     return amount if programs is None else min(amount, programs)
 
 
@@ -59,19 +53,20 @@ def _leaf_units(state: State) -> list[tuple[Group, float]]:
     return sorted(((group, held) for group, held in sized if held is not None), key=lambda pair: -pair[1])
 
 
-def _ceiling(state: State, amount: float) -> float | None:
+def _ceiling(state: State, amount: float, owner: Task | None) -> float | None:
     """Return the memory that one unit may have: usable RAM less what all others hold and less the usual reserve."""
-    memory = state.memory
-    if memory.usable is None or memory.held is None:
+    usable, others = state.memory.usable, state.others(amount, owner)
+    if usable is None or others is None:
         return None
-    in_ram = min(amount, memory.held)
-    room = memory.usable * (1 - limit("available_low")) - (memory.held - in_ram)
+    room = usable * (1 - limit("available_low")) - others
     return room if room > 0 else None
 
 
-def _bounding(state: State, unit: str | None, amount: float) -> tuple[dict[str, Any], str | None]:
+def _bounding(
+    state: State, unit: str | None, amount: float, owner: Task | None = None
+) -> tuple[dict[str, Any], str | None]:
     """Return the variables of cgroup_memory_limit for a unit, and where there are none, what else to do."""
-    ceiling = _ceiling(state, amount)
+    ceiling = _ceiling(state, amount, owner)
     if unit is None:
         return {}, "Its unit is not known: run it as a service of its own to bound it."
     if unit.endswith(".scope"):
@@ -82,13 +77,13 @@ def _bounding(state: State, unit: str | None, amount: float) -> tuple[dict[str, 
     return ({} if ceiling is None else unit_limits(unit, ceiling, state.swap.total)), None
 
 
-def _bounding_why(state: State, amount: float, settings: dict[str, Any]) -> list[str]:
+def _bounding_why(state: State, amount: float, owner: Task | None, settings: dict[str, Any]) -> list[str]:
     """Return how the limit for the owner of most memory follows from the host's size and what others hold."""
     if not settings:
         return []
     memory = state.memory
     (limits,) = settings["cgroup_memory_limit_units"].values()
-    others, reserve = memory.held - min(amount, memory.held), memory.usable * limit("available_low")
+    others, reserve = state.others(amount, owner), memory.usable * limit("available_low")
     return [
         (
             f"MemoryMax {size(limits['MemoryMax'])} = {size(memory.usable)} of usable memory - {size(others)} that all "
@@ -108,6 +103,7 @@ def _most(
     pieces: list[Finding],
     settings: dict[str, Any],
     advice: str | None,
+    owner: Task | None = None,
 ) -> Finding:
     """Return the finding for an owner of most memory; said is what precedes its amount."""
     share = ratio(amount, _whole(state))
@@ -117,7 +113,7 @@ def _most(
         f"{said} {size(amount)}, {percent(share)} of memory and used swap, and {_lower(state.subject)} is short of it.",
         [*pieces, item("share of memory and used swap", share, "share", "computed", "owner_share"), *shortage.evidence],
         settings=settings,
-        why=_bounding_why(state, amount, settings),
+        why=_bounding_why(state, amount, owner, settings),
         advice=advice,
         machine_only=not settings,
     )
@@ -138,7 +134,7 @@ def runaway_process(state: State, shortage: Shortage) -> Finding | None:
     if state.tasks and _owns_most(state, state.tasks[0].size):
         task = state.tasks[0]
         amount = _bounded(state, task.size)
-        settings, advice = _bounding(state, task.unit, amount)
+        settings, advice = _bounding(state, task.unit, amount, task)
         process = f"{task.name}{'' if task.pid is None else f' (PID {task.pid})'}"
         pieces = [
             item(
@@ -149,7 +145,7 @@ def runaway_process(state: State, shortage: Shortage) -> Finding | None:
             )
         ]
         said = f"The process {process}{_in_unit(task)} holds"
-        return _most(state, shortage, "runaway_process", said, amount, pieces, settings, advice)
+        return _most(state, shortage, "runaway_process", said, amount, pieces, settings, advice, task)
     if too_many_workers(state, shortage):
         return None
     for group, held in _leaf_units(state)[:1]:
@@ -170,8 +166,8 @@ def too_many_workers(state: State, shortage: Shortage) -> Finding | None:
         return None
     pool = pools[0]
     amount = _bounded(state, pool.size)
-    settings, limited = _bounding(state, pool.unit, amount)
-    ceiling = _ceiling(state, amount)
+    settings, limited = _bounding(state, pool.unit, amount, pool)
+    ceiling = _ceiling(state, amount, pool)
     fewer = None if ceiling is None else max(1, math.floor(pool.count * min(1, ceiling / amount)))
     advice = None if fewer is None else f"At their present size {fewer} of these {pool.count} workers fit."
     pieces = [
@@ -191,7 +187,7 @@ def too_many_workers(state: State, shortage: Shortage) -> Finding | None:
     ]
     said = f"{pool.count} processes named {pool.name}{_in_unit(pool)} together hold"
     both = " ".join(filter(None, (advice, limited))) or None
-    return _most(state, shortage, "too_many_workers", said, amount, pieces, settings, both)
+    return _most(state, shortage, "too_many_workers", said, amount, pieces, settings, both, pool)
 
 
 def _growing(state: State) -> str:
@@ -352,7 +348,7 @@ def _code_is_reread(state: State) -> bool:
 
 def _is_spread(state: State) -> bool | None:
     """Return whether programs together hold most and none of them does; None where the programs are not known."""
-    programs, whole = _programs(state), _whole(state)
+    programs, whole = state.programs, _whole(state)
     if programs is None or not whole or programs / whole < limit("spread_share"):
         return False
     largest = [state.tasks[0].size] if state.tasks else []
@@ -401,7 +397,7 @@ def undersized_memory(state: State, shortage: Shortage) -> Finding | None:
         if spread is None and (swap.used_share or 0) >= limit("swap_full"):
             # Who holds it is not known, that swap is full is.
             high = low
-        sure = confidence(dominance(state, _programs(state) or 0), low, high)
+        sure = confidence(dominance(state, state.programs or 0), low, high)
         said = f"{state.subject} is short of memory and no single program is the reason"
     demand = total(memory.held, swap.used)
     there_is = total(memory.usable, swap.total)
