@@ -30,8 +30,17 @@ class Run:
     results: list[dict] = field(default_factory=list)
 
     def answers(self, host: str, action: str) -> list[dict]:
-        """Return what the module answered on a host, each time it ran."""
-        return [one["result"] for one in self.results if (one["host"], one["action"]) == (host, action)]
+        """Return what the module answered on a host, each time it ran: by itself, or as a part of together."""
+        found = []
+        for one in self.results:
+            if one["host"] != host:
+                continue
+            if one["action"] == action:
+                found.append(one["result"])
+            if one["action"] == "linux_memory.oom.together":
+                parts = one["result"].get("parts", {}).values()
+                found += [part for part in parts if f"linux_memory.oom.{part['module']}" == action]
+        return found
 
     def hosts(self) -> set[str]:
         """Return the hosts that have answered."""

@@ -21,8 +21,10 @@ sys.path[:0] = [str(LAB), str(ROOT / "tests" / "tools")]
 import corpus_check  # noqa: E402 - lab and tools are no packages of the collection
 import machines  # noqa: E402
 import play  # noqa: E402
-
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.diagnosis import diagnose  # noqa: E402
+
+# The scenario `kernel` has the loop in each make test; here it is in parts, with refusals and the crash on request.
+pytestmark = pytest.mark.matrix
 
 IMAGE = machines.tested()
 MIB = 1024**2

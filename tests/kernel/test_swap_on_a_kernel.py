@@ -31,6 +31,8 @@ IMAGE = machines.tested()
 MIB = 1024**2
 PLUGINS = "ansible_collections/linux_memory/oom/plugins"
 FILE = "/swapfile"
+# File systems that hold swap files in ways of their own: without copy on write, with extents that were never written.
+OTHERS = ("btrfs", "xfs")
 
 # Runs a module with the arguments in JSON: what Ansible does, less the connection.
 RUN = """\
@@ -41,7 +43,7 @@ basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": json.loads(sys.argv[2])
 importlib.import_module("ansible_collections.linux_memory.oom.plugins.modules." + sys.argv[1]).main()
 """
 
-# Holds memory until most of it is in swap, then sleeps.
+# Holds memory until most of it is in swap, then sleeps. A unit, since systemd ends those before it ends swap.
 HOG = """\
 import sys, time
 held = bytearray(int(sys.argv[1]))
@@ -122,8 +124,13 @@ def swaps_of(text: str) -> dict[str, tuple[int, int]]:
 
 @pytest.fixture(scope="module")
 def guest():
-    """Return a booted machine with a disk for a small file system and one to be swap as a whole."""
-    with machines.machine(IMAGE, memory=640 * MIB, disks=(machines.Disk(100 * MIB), machines.Disk(64 * MIB))) as one:
+    """Return a booted machine with disks for a small file system, to be swap as a whole, and of other kinds."""
+    disks = (
+        machines.Disk(100 * MIB),
+        machines.Disk(64 * MIB),
+        *(machines.Disk(320 * MIB, filesystem=name) for name in OTHERS),
+    )
+    with machines.machine(IMAGE, memory=640 * MIB, disks=disks) as one:
         yield Guest(one)
 
 
@@ -167,7 +174,7 @@ def test_swap_grows_while_it_is_in_use_and_is_never_less(guest, applied):
         path=FILE, size="256M", priority=7,
         before="""
 rm -f /run/hog.ready; available=$(awk '/MemAvailable/ {print $2}' /proc/meminfo)
-nohup python3 /opt/lab/hog.py $((available * 1024 + 20000000)) >/dev/null 2>&1 &
+systemd-run -q --unit hog python3 /opt/lab/hog.py $((available * 1024 + 20000000))
 while [ ! -e /run/hog.ready ]; do sleep 1; done
 grep SwapFree /proc/meminfo >&2
 python3 /opt/lab/least.py > /run/least & echo $! > /run/least.pid""",
@@ -199,6 +206,8 @@ def test_less_swap_is_refused_with_both_numbers_while_it_is_needed(guest, applie
 
 
 def test_it_is_active_after_a_restart(guest, applied):
+    # What is in swap does not fit into memory: with the hog alive, the swapoff of the shutdown would end in a panic.
+    guest.run("systemctl stop hog")
     guest.machine.reboot()
     assert guest.swaps() == {FILE: (256 * MIB, 7)}
     said = guest.run("cat /proc/sys/vm/swappiness; systemctl is-active linux_memory_oom-swap_tuning-watch.timer")
@@ -249,6 +258,27 @@ def test_a_device_is_swap_only_where_it_holds_nothing(guest, applied):
     answer, said = guest.module(path=device + "1", priority=1, after="cat /proc/swaps")
     assert answer["changed"], answer
     assert sorted(priority for _size, priority in swaps_of(said).values()) == [1, 7]
+
+
+@pytest.mark.parametrize("number, name", enumerate(OTHERS, start=2), ids=OTHERS)
+def test_another_file_system_holds_swap_that_the_kernel_takes_and_grows(guest, applied, number, name):
+    path = f"/srv/{name}/swap"
+    for size in (32, 48):
+        answer, said = guest.module(
+            path=path, size=f"{size}M", priority=2,
+            before=f"mkdir -p /srv/{name}; findmnt /srv/{name} || mount /dev/disk/by-id/virtio-lab{number} /srv/{name}",
+            after=f"cat /proc/swaps; findmnt -no FSTYPE /srv/{name}; lsattr {path} 2>&1",
+        )  # fmt: skip
+        assert answer.get("changed"), answer
+        assert swaps_of(said)[path] == (size * MIB, 2)
+        assert f"\n{name}\n" in said
+    # Swap on btrfs must not be copied on write, which lsattr shows as C.
+    assert ("C" in said.splitlines()[-1].split()[0]) == (name == "btrfs")
+    answer, said = guest.module(path=path, state="absent", after=f"cat /proc/swaps /etc/fstab; ls -A /srv/{name}")
+    assert answer.get("changed"), answer
+    assert path not in said
+    assert not said.endswith("swap\n")
+    guest.run(f"umount /srv/{name}")
 
 
 def test_undo_restores_what_was(guest, applied):

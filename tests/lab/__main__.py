@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import lzma
 import os
 import re
@@ -105,6 +106,13 @@ def show(_options: argparse.Namespace) -> None:
         print(f"{place.parent.name}: {one.image.name}, {one.memory // MIB} MiB, {state}")
 
 
+def inventory(options: argparse.Namespace) -> None:
+    """Print an inventory for Ansible of the machines that are up, or of those named."""
+    there = options.names or [place.parent.name for place in sorted((cache() / "machines").glob("*/machine.json"))]
+    hosts = {name: machines.ansible_host(found(name)) for name in there}
+    print(json.dumps({"all": {"hosts": hosts}}, indent=1))
+
+
 def capture(options: argparse.Namespace) -> None:
     """Boot a machine, give it one of everything, and keep what memory_facts would read as a fixture."""
     for name in options.names or CAPTURES:
@@ -148,7 +156,7 @@ def main() -> int:
     images = ", ".join(machines.IMAGES)
 
     one = commands.add_parser("up", help=up.__doc__)
-    one.add_argument("image", help=images)
+    one.add_argument("image", help=f"{images}; with {machines.KDUMP} one that can save its crashes")
     one.add_argument("--name", help="what to call it (the image's name where not given)")
     one.add_argument("--memory", type=int, default=1024, help="MiB (1024)")
     one.add_argument("--append", default="", help="added to the kernel's command line at every boot")
@@ -175,6 +183,10 @@ def main() -> int:
 
     one = commands.add_parser("list", help=show.__doc__)
     one.set_defaults(run=show)
+
+    one = commands.add_parser("inventory", help=inventory.__doc__)
+    one.add_argument("names", nargs="*")
+    one.set_defaults(run=inventory)
 
     one = commands.add_parser("capture", help=capture.__doc__)
     one.add_argument("names", nargs="*", help=f"all, or some of {', '.join(CAPTURES)}")

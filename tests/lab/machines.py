@@ -11,6 +11,7 @@ with what its own boot loader is configured to boot (boot.py, keeper.py).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -137,11 +138,15 @@ class Image:
 
 @dataclass(frozen=True)
 class Disk:
-    """A further disk: size in bytes; write_limit and limit (of reads and writes together) in bytes/s (0: none)."""
+    """A further disk: size in bytes; write_limit and limit (of reads and writes together) in bytes/s (0: none).
+
+    filesystem: what it holds when the machine starts, by the name that mkfs(8) has for it; nothing by default.
+    """
 
     size: int
     write_limit: int = 0
     limit: int = 0
+    filesystem: str = ""
 
     @property
     def throttling(self) -> str:
@@ -306,6 +311,8 @@ class Machine:
         for number, disk in enumerate(self.disks):
             with open(self.place / f"lab{number}.raw", "wb") as file:
                 file.truncate(disk.size)
+            if disk.filesystem:
+                _run(f"mkfs.{disk.filesystem}", "-q", self.place / f"lab{number}.raw")
         _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", self.key)
         public = self.key.with_suffix(".pub").read_bytes()
         (self.place / "key.raw").write_bytes(public.ljust(65536, b"\0"))
@@ -313,6 +320,9 @@ class Machine:
     def start(self) -> None:
         """Start the machine; it goes on when this program ends."""
         self.save()
+        # What an earlier start wrote is not what this one says; it is kept.
+        with contextlib.suppress(FileNotFoundError):
+            self.console.replace(self.place / "console.earlier.log")
         with open(self.place / "qemu.log", "ab") as log:
             self.pid = subprocess.Popen(
                 [sys.executable, str(KEEPER), str(self.place)],

@@ -23,6 +23,17 @@ if [ -n "$log" ]; then
   # One name, which may hold blanks, or several.
   names=("$log")
   [ -e "$log" ] || read -r -a names <<<"$log"
+  for name in "${names[@]}"; do
+    case $name in
+      *[*?[]* | "~"*) ;; # a pattern or a home: the playbook looks
+      *)
+        if [ ! -e "$name" ]; then
+          echo "LOG: $name does not exist; it has to be a log file, a directory or a pattern" >&2
+          exit 2
+        fi
+        ;;
+    esac
+  done
   set -- --extra-vars "$("$bin/python" -c 'import json, sys; print(json.dumps({"log": sys.argv[1:]}))' "${names[@]}")" "$@"
 fi
 # Only the verdict is wanted here, not the tasks that led to it.

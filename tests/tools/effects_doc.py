@@ -19,6 +19,7 @@ from matplotlib import pyplot as plt  # noqa: E402 - the backend is chosen first
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 MIB = 1024**2
+MOST_COLUMNS = 5
 # Colours that differ in brightness too, for eyes that do not tell red from green (Okabe and Ito).
 COLOURS = ("#000000", "#0072b2", "#e69f00", "#cc79a7", "#009e73")
 
@@ -29,7 +30,8 @@ HEAD = """<!-- SPDX-FileCopyrightText: 2026 linux_memory.oom contributors -->
 
 Measured on virtual machines with kernels of their own: the same failure without a role and with it, each on a fresh
 machine of the same image. Machines under emulation are slow: compare the columns of a table, not the tables.
-`make effects` writes this page from the numbers in [effects/](effects/).
+The command below each table repeats it; `make experiments` repeats all of them, and `make effects` writes this page
+from the numbers in [effects/](effects/).
 """
 
 
@@ -52,24 +54,34 @@ def label(name: str) -> str:
 
 
 def table(record: dict) -> str:
-    """Return the numbers of an experiment, a column for each machine."""
+    """Return the numbers of an experiment, a column for each machine; a line for each, where they are many."""
     variants = record["variants"]
-    names = list(variants[0]["numbers"])
-    lines = [
-        "| | " + " | ".join(variant["name"] for variant in variants) + " |",
-        "|---|" + "---|" * len(variants),
+    names = list(dict.fromkeys(name for variant in variants for name in variant["numbers"]))
+    cells = [
+        [
+            variant["name"],
+            *(number(name, variant["numbers"][name]) if name in variant["numbers"] else "" for name in names),
+        ]
+        for variant in variants
     ]
-    for name in names:
-        cells = (number(name, variant["numbers"][name]) for variant in variants)
-        lines.append(f"| {label(name)} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    lines = [["", *map(label, names)], *cells]
+    if len(variants) <= MOST_COLUMNS:
+        lines = [list(column) for column in zip(*lines, strict=True)]
+    first, *rest = ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join([first, "|---" * len(lines[0]) + "|", *rest])
+
+
+def quantities(record: dict) -> list[str]:
+    """Return what an experiment has measured over the time."""
+    return [name for name in record["variants"][0]["series"] if name != "time"]
 
 
 def plot(record: dict, path: Path) -> None:
     """Draw the series of an experiment, one panel for each quantity."""
-    quantities = [name for name in record["variants"][0]["series"] if name != "time"]
-    figure, panels = plt.subplots(len(quantities), 1, figsize=(7, 2.3 * len(quantities)), sharex=True, squeeze=False)
-    for panel, quantity in zip(panels[:, 0], quantities, strict=True):
+    shown = quantities(record)
+    figure, panels = plt.subplots(len(shown), 1, figsize=(7, 0.4 + 2.3 * len(shown)), sharex=True, squeeze=False)
+    figure.set_layout_engine("constrained")
+    for panel, quantity in zip(panels[:, 0], shown, strict=True):
         is_share = "stalled" in quantity
         for variant, colour in zip(record["variants"], COLOURS, strict=False):
             values = variant["series"].get(quantity, [])
@@ -79,8 +91,9 @@ def plot(record: dict, path: Path) -> None:
         panel.set_ylabel("% of the time" if is_share else "MiB")
         panel.set_ylim(bottom=0)
     panels[-1, 0].set_xlabel("seconds")
-    panels[0, 0].legend(fontsize=8)
-    figure.tight_layout()
+    # Above the panels: inside it would hide what it names.
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(3, len(labels)), fontsize=8)
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
 
@@ -93,11 +106,11 @@ def section(record: dict, picture: str) -> str:
         for variant in record["variants"]
         if variant["role"]
     )
-    quantities = ", ".join(name for name in record["variants"][0]["series"] if name != "time")
+    shown = quantities(record)
+    plotted = f"![{', '.join(shown)} over the time]({picture})\n\n" if shown else ""
     return (
-        f"### {record['experiment']}, kernel {record['kernel']}\n\n{record['setting']}\n\n{table(record)}\n\n"
-        f"![{quantities} over the time]({picture})\n\n"
-        f"{applied}\n\nMeasured on {record['date']}, {how}: `{record['command']}`.\n"
+        f"### {record['experiment']}, kernel {record['kernel']}\n\n{record['setting']}\n\n{table(record)}\n\n{plotted}"
+        f"{applied}{2 * chr(10) if applied else ''}Measured on {record['date']}, {how}: `{record['command']}`.\n"
     )
 
 
@@ -107,7 +120,8 @@ def main() -> int:
     for path in sorted((DOCS / "effects").glob("*.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
         picture = path.with_suffix(".svg")
-        plot(record, picture)
+        if quantities(record):
+            plot(record, picture)
         if record["title"] not in titles:
             parts.append(f"## {record['title']}\n")
             titles.add(record["title"])

@@ -36,7 +36,7 @@ check "ruff format" ruff format --check --quiet .
 check "Python 3.6 floor" python_floor
 check shellcheck shellcheck "${shell[@]}"
 check yamllint yamllint --strict .
-check ansible-lint ansible-lint --offline --strict -q
+check ansible-lint ansible-lint --offline --strict -q -R -r extensions/lint
 check antsibull-docs antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs self --disallow-unknown-collection-refs .
 check changelog antsibull-changelog lint
 check REUSE reuse --suppress-deprecation lint --quiet

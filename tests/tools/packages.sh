@@ -13,6 +13,8 @@ wanted=(
   qemu-system-x86_64:qemu-system-x86
   qemu-img:qemu-utils
   mke2fs:e2fsprogs
+  mkfs.btrfs:btrfs-progs
+  mkfs.xfs:xfsprogs
   chromium:chromium
   chromedriver:chromium-driver
   shellcheck:shellcheck

@@ -4,10 +4,11 @@
 
 """Run Molecule scenarios: make or find what they need, then `molecule test` each of them.
 
-    scenarios.py [--host NAME] [NAME ...]
+    scenarios.py [--host NAME | --ends] [NAME ...]
 
-Without a name all scenarios run, one after another. Each run has a name of its own, in the names of its containers and
-in the directory for what it leaves behind (build/molecule/), and its containers are removed however it ends.
+Without a name all scenarios run. Several run side by side, and what each printed is shown when it has ended. Each run
+has a name of its own, in the names of its containers and in the directory for what it leaves behind (build/molecule/),
+and its containers are removed however it ends.
 """
 
 from __future__ import annotations
@@ -30,12 +31,21 @@ import containers  # noqa: E402 - beside the lab, not beside the tools
 from rootfs import LabError  # noqa: E402
 
 SCENARIOS = ROOT / "molecule"
+# What all scenarios share; Molecule takes it by itself where it is started by hand.
+BASE = ROOT / ".config" / "molecule" / "config.yml"
 BUILD = ROOT / "build" / "molecule"
+# How many scenarios run at a time: between the tasks of one, the hosts of another work.
+SIDE_BY_SIDE = 2
 
 
 def names() -> list[str]:
-    """Return the scenarios that this tool runs: those with tests of their own."""
-    return sorted(path.parent.name for path in SCENARIOS.glob("*/molecule.yml"))
+    """Return the scenarios that this tool runs: those on the hosts of matrix.yml."""
+    return sorted(path.parent.name for path in SCENARIOS.glob("*/molecule.yml") if not has_machines(path))
+
+
+def has_machines(path: Path) -> bool:
+    """Return whether a scenario brings hosts of its own: virtual machines, which Molecule alone can start."""
+    return "platforms" in (yaml.safe_load(path.read_text(encoding="utf-8")) or {})
 
 
 def choose(matrix: list[dict], own: dict, only: list[str]) -> list[dict]:
@@ -53,11 +63,17 @@ def choose(matrix: list[dict], own: dict, only: list[str]) -> list[dict]:
     return [{**host, **(options.get(host["name"]) or {})} for host in chosen]
 
 
-def platforms(name: str, only: list[str]) -> list[dict]:
-    """Return the hosts of a scenario with the image of each, made where it is missing."""
+def ends(hosts: list[dict]) -> list[dict]:
+    """Return the first and the last of a scenario's hosts: matrix.yml has them from the oldest system to the newest."""
+    return hosts if len(hosts) < 3 else [hosts[0], hosts[-1]]
+
+
+def platforms(name: str, only: list[str], some: bool = False) -> list[dict]:
+    """Return the hosts of a scenario with the image of each, made where it is missing; some: the first and the last."""
     matrix = yaml.safe_load((SCENARIOS / "matrix.yml").read_text(encoding="utf-8"))["hosts"]
     own = SCENARIOS / name / "hosts.yml"
     hosts = choose(matrix, yaml.safe_load(own.read_text(encoding="utf-8")) if own.exists() else {}, only)
+    hosts = ends(hosts) if some else hosts
     made = containers.images(host["suite"] for host in hosts if "suite" in host)
     return [{**host, "image": host.get("image") or made[host["suite"]]} for host in hosts]
 
@@ -68,7 +84,7 @@ def lacks(name: str) -> str | None:
     wanted = ["tests"]
     sequence = yaml.safe_load((folder / "molecule.yml").read_text(encoding="utf-8")) or {}
     if not (sequence.get("scenario") or {}).get("test_sequence"):
-        # That of base.yml.
+        # That of BASE.
         wanted.append("tests_undone")
         if not (folder / "undo.yml").exists():
             return f"molecule/{name} has no undo.yml"
@@ -102,7 +118,7 @@ def molecule(name: str, command: list[str], hosts: list[dict]) -> int:
     matrix = BUILD / run / "platforms.yml"
     matrix.write_text(yaml.safe_dump({"platforms": hosts}), encoding="utf-8")
     variables = environment(run, folder)
-    base = ["--base-config", str(SCENARIOS / "base.yml"), "--base-config", str(matrix)]
+    base = ["--base-config", str(BASE), "--base-config", str(matrix)]
     started = time.monotonic()
     try:
         status = finish(
@@ -140,22 +156,63 @@ def remove(run: str, hosts: list[dict], variables: dict[str, str]) -> None:
     )
 
 
+def side_by_side(names: list[str], options: list[str]) -> int:
+    """Run scenarios in programs of their own, some at a time, and return the worst exit status.
+
+    What those that failed printed comes last: of a long run often only its end is kept.
+    """
+    waiting, running, failed, worst = list(names), {}, {}, 0
+    BUILD.mkdir(parents=True, exist_ok=True)
+    try:
+        while waiting or running:
+            while waiting and len(running) < SIDE_BY_SIDE:
+                log = BUILD / f"{waiting[0]}-{secrets.token_hex(4)}.log"
+                with log.open("w", encoding="utf-8") as output:
+                    name = waiting.pop(0)
+                    command = [sys.executable, __file__, *options, name]
+                    running[subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)] = name, log
+            for process in [process for process in running if process.poll() is not None]:
+                name, log = running.pop(process)
+                printed = log.read_text(encoding="utf-8", errors="replace")
+                if process.returncode:
+                    failed[name] = printed
+                    worst = max(worst, abs(process.returncode))
+                    printed = f"scenario {name}: failed; what it printed comes last\n"
+                print(printed, flush=True)
+            time.sleep(0.5)
+    finally:
+        # Where this program is stopped, each of the others cleans up after itself.
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()
+    for name, printed in failed.items():
+        print(f"{printed}\nscenario {name} failed: above is what it printed", flush=True)
+    return worst
+
+
 def main(arguments: list[str]) -> int:
     """Run the named scenarios, or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names())}; all where none is named")
     parser.add_argument("--host", action="append", help="only this host of the matrix (may be given more than once)")
+    parser.add_argument("--ends", action="store_true", help="only the first and the last host of each scenario")
     chosen = parser.parse_args(arguments)
-    unknown = set(chosen.names) - set(names())
+    wanted = chosen.names or names()
+    unknown = set(wanted) - set(names())
     if unknown:
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}; there are {', '.join(names())}")
     # A terminated run cleans up as an interrupted one does.
     signal.signal(signal.SIGTERM, lambda *_what: sys.exit(143))
     try:
-        hosts = {name: platforms(name, chosen.host or []) for name in chosen.names or names()}
+        hosts = {name: platforms(name, chosen.host or [], chosen.ends) for name in wanted}
         if not any(hosts.values()):
             parser.error("no host of the matrix has that name")
-        return max(molecule(name, ["test"], some) for name, some in hosts.items() if some)
+        there = [name for name, some in hosts.items() if some]
+        if len(there) == 1:
+            return molecule(there[0], ["test"], hosts[there[0]])
+        options = [word for host in chosen.host or [] for word in ("--host", host)]
+        return side_by_side(there, [*options, *(["--ends"] if chosen.ends else [])])
     except LabError as error:
         sys.exit(str(error))
 

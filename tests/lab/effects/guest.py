@@ -4,8 +4,10 @@
 
 """Runs in a guest of the lab, as root: the programs of the experiments, and the one that watches what they do.
 
-`guest.py install` writes the units; `guest.py drive EXPERIMENT SECONDS` starts those of an experiment, looks four times
-a second, and prints what it saw as one line of JSON. Python 3.9 and newer (Debian 11), standard library only.
+`guest.py install` writes the units, those named as UNIT=COMMAND with another command of this file; `guest.py drive
+EXPERIMENT SECONDS` starts those of an experiment, looks four times a second, and prints what it saw as a line of JSON;
+`guest.py stop EXPERIMENT` stops those that were left running.
+Python 3.9 and newer (Debian 11), standard library only.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import json
 import mmap
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -44,6 +47,11 @@ SERVICES = {
     "first": ("serve first 150", "OOMPolicy=continue"),
     "second": ("serve second 150", "OOMPolicy=continue"),
     "bursty": ("burst 12 40", "OOMPolicy=continue\nRestart=no"),
+    # A server whose limit is too low for it, and one that reserves what it holds.
+    "tight": ("serve tight 56", "OOMPolicy=continue\nRestart=on-failure\nRestartSec=2"),
+    "reserving": ("serve reserving 200", "Restart=on-failure\nRestartSec=2"),
+    # Takes all there is, at once.
+    "hog": ("leak 256", "Restart=no"),
 }
 
 
@@ -51,10 +59,11 @@ SERVICES = {
 
 
 def hold(size):
-    """Return so many MiB that are really there."""
-    area = mmap.mmap(-1, size * MIB)
-    for page in range(0, size * MIB, 4096):
-        area[page] = page // 4096 % 251 + 1
+    """Return so many MiB of its own that are really there. Without the flags Python would share them, as tmpfs does."""
+    area = mmap.mmap(-1, size * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    block = os.urandom(MIB)
+    for _number in range(size):
+        area.write(block)
     return area
 
 
@@ -114,7 +123,8 @@ def serve(name, size):
         listening.listen(64)
         while True:
             asking, _address = listening.accept()
-            with asking:
+            # Who asked may have lost patience: that is no reason to end.
+            with asking, contextlib.suppress(OSError):
                 asking.sendall(bytes([area[random.randrange(len(area))]]))
 
 
@@ -166,6 +176,12 @@ def of_unit(unit):
     }
 
 
+def written():
+    """Return the bytes that all virtual disks have written, through the page cache or beside it (512 in a sector)."""
+    disks = [line.split() for line in text("/proc/diskstats").splitlines()]
+    return sum(512 * int(words[9]) for words in disks if words[2].startswith("vd"))
+
+
 def look(started, units):
     """Return one look at the machine: bytes, counts, seconds."""
     memory, counters = table(text("/proc/meminfo")), table(text("/proc/vmstat"))
@@ -174,12 +190,30 @@ def look(started, units):
         "dirty": memory["Dirty"] * 1024,
         "writeback": memory["Writeback"] * 1024,
         "available": memory["MemAvailable"] * 1024,
+        "swap_total": memory["SwapTotal"] * 1024,
+        "promisable": (memory["CommitLimit"] - memory["Committed_AS"]) * 1024,
         "swap_used": (memory["SwapTotal"] - memory["SwapFree"]) * 1024,
         "swapped_in": counters["pswpin"],
         "kills": counters["oom_kill"],
-        "written": counters["nr_written"] * 4096,
+        "written": written(),
         "units": {unit: of_unit(unit) for unit in units},
     }
+
+
+def log_since(mark):
+    """Return what the kernel has logged since a line of its log."""
+    log = subprocess.run(["dmesg"], stdout=subprocess.PIPE, check=True, universal_newlines=True).stdout
+    return log.rpartition(mark)[2]
+
+
+def killed(log):
+    """Return in which groups tasks were killed, one for each: the kernel's own words (5.0)."""
+    return re.findall(r"oom-kill:.*task_memcg=([^,]+)", log)
+
+
+def ran_out(log):
+    """Return how often the whole host ran out of memory, and not a group at its limit."""
+    return len(re.findall("oom-kill:constraint=CONSTRAINT_NONE", log))
 
 
 def ask(name):
@@ -216,12 +250,18 @@ EXPERIMENTS = {
     "dirty_direct": (("reader",), ("direct-writer",), ()),
     "leak": (("innocent",), ("leaky",), ()),
     "burst": (("first", "second"), ("bursty",), ("first", "second")),
+    "hog": ((), ("hog",), ()),
+    "runaway": (("first", "second"), ("hog",), ("first", "second")),
+    "limit": ((), ("tight",), ("tight",)),
+    "refusal": ((), ("reserving",), ("reserving",)),
 }
 
 
-def install():
-    """Write the units and the file system on the slow disk."""
+def install(others):
+    """Write the units, some with another command (UNIT=COMMAND), and the file system on the slow disk."""
+    commands = dict(other.split("=", 1) for other in others)
     for name, (command, lines) in SERVICES.items():
+        command = commands.get(name, command)
         with open(f"{UNITS}/{name}.service", "w", encoding="ascii") as file:
             file.write(f"[Service]\nExecStart=/usr/bin/python3 /root/guest.py {command}\n{lines}\n")
     os.makedirs(SLOW, exist_ok=True)
@@ -243,8 +283,12 @@ def ready(unit):
         time.sleep(0.2)
 
 
-def drive(name, seconds, until_kill):
-    """Let an experiment happen and return what was seen."""
+def drive(name, seconds, until_kill=None, stream=False, leave=False):
+    """Let an experiment happen and return what was seen.
+
+    seconds: how long to look, at most where until_kill is given: then it ends so many seconds after the first kill.
+    stream: print each look at once, while the machine lives. leave: what still runs then runs on, until `stop`.
+    """
     present, harmful, servers = EXPERIMENTS[name]
     os.makedirs(PLACE, exist_ok=True)
     for unit in present:
@@ -252,34 +296,59 @@ def drive(name, seconds, until_kill):
         ready(unit)
     pids = main_pids(present)
     reads_before = len(text(f"{PLACE}/reads").split())
+    mark = f"effects: {name} begins at {time.time()}"
+    with open("/dev/kmsg", "w", encoding="ascii") as log:
+        log.write(mark)
     started, seen, asked, lost = time.monotonic(), [], 0, 0
+    # A server that the experiment itself starts cannot answer before it is up.
+    starting = {server: 0 for server in servers if server in harmful}
     seen.append(look(started, (*present, *harmful)))
     for unit in harmful:
         systemctl("start", "--no-block", f"{unit}.service")
-    while time.monotonic() - started < seconds:
+    end = started + seconds
+    while time.monotonic() < end:
         time.sleep(STEP)
         for server in servers:
             asked += 1
-            lost += not ask(server)
+            if ask(server):
+                starting.pop(server, None)
+            elif server in starting:
+                starting[server] += 1
+            else:
+                lost += 1
         seen.append(look(started, (*present, *harmful)))
-        if until_kill and seen[-1]["kills"] > seen[0]["kills"]:
-            break
+        if stream:
+            print(json.dumps(seen[-1]), flush=True)
+        if until_kill is not None and seen[-1]["kills"] > seen[0]["kills"]:
+            end, until_kill = time.monotonic() + until_kill, None
     seen.append(look(started, (*present, *harmful)))
     same = {unit: bool(pid) and pid == pids[unit] for unit, pid in main_pids(present).items()}
+    log = log_since(mark)
     restarts = {unit: int(shown(unit, "NRestarts") or 0) for unit in harmful}
     results = {unit: shown(unit, "Result") for unit in harmful}
-    for unit in (*harmful, *present):
-        systemctl("stop", f"{unit}.service")
+    if not leave:
+        stop(name)
     return {
         "seen": seen,
         "reads": [float(line) for line in text(f"{PLACE}/reads").split()],
         "reads_before": reads_before,
+        "killed": killed(log),
+        "ran_out": ran_out(log),
         "asked": asked,
-        "lost": lost,
+        # One that never answered has lost all.
+        "lost": lost + sum(starting.values()),
         "survived": same,
         "restarts": restarts,
         "results": results,
     }
+
+
+def stop(name):
+    """Stop the units of an experiment."""
+    present, harmful, _servers = EXPERIMENTS[name]
+    for unit in (*harmful, *present):
+        systemctl("stop", f"{unit}.service")
+        systemctl("reset-failed", f"{unit}.service")
 
 
 def shown(unit, name):
@@ -306,17 +375,27 @@ def main():
     if len(sys.argv) > 1 and sys.argv[1] in PROGRAMS:
         return PROGRAMS[sys.argv[1]](*sys.argv[2:])
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("command", choices=("install", "drive"))
-    parser.add_argument("experiment", nargs="?", choices=EXPERIMENTS)
-    parser.add_argument("seconds", nargs="?", type=float)
-    parser.add_argument("--until-kill", action="store_true")
+    commands = parser.add_subparsers(required=True, dest="command")
+    one = commands.add_parser("install")
+    one.add_argument("others", nargs="*", metavar="UNIT=COMMAND")
+    one = commands.add_parser("drive")
+    one.add_argument("experiment", choices=EXPERIMENTS)
+    one.add_argument("seconds", type=float)
+    one.add_argument("--until-kill", nargs="?", type=float, const=0.0, metavar="SECONDS")
+    one.add_argument("--stream", action="store_true")
+    one.add_argument("--leave", action="store_true")
+    one = commands.add_parser("stop")
+    one.add_argument("experiment", choices=EXPERIMENTS)
     options = parser.parse_args()
     if not os.path.exists("/dev/disk/by-id/virtio-labkey"):
         sys.exit("this is no machine of the lab")
     if options.command == "install":
-        return install()
+        return install(options.others)
+    if options.command == "stop":
+        return stop(options.experiment)
     watch_unharmed()
-    print(json.dumps(drive(options.experiment, options.seconds, options.until_kill)))
+    told = drive(options.experiment, options.seconds, options.until_kill, options.stream, options.leave)
+    print(json.dumps(told))
     return 0
 
 

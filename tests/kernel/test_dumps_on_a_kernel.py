@@ -1,0 +1,166 @@
+# Copyright (c) 2026, linux_memory.oom contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where a dump goes, and what becomes of the host when it cannot be saved: full disk, power cut, a second disk."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "lab"))
+import machines  # noqa: E402 - the lab is no package of the collection
+import play  # noqa: E402
+
+pytestmark = pytest.mark.matrix
+
+MIB = 1024**2
+NAME = "panic_on_oom_kdump"
+ROLE = {
+    "panic_on_oom_kdump_crashkernel": "256M",
+    "panic_on_oom_kdump_packages": False,
+    "panic_on_oom_kdump_wait_seconds": 300,
+    "panic_on_oom_kdump_reboot_ok": True,
+    "panic_on_oom_kdump_reboot_timeout": 900,
+}
+CRASH = "sync; echo 1 > /proc/sys/kernel/sysrq; nohup sh -c 'sleep 1; echo c > /proc/sysrq-trigger' > /dev/null 2>&1 &"
+
+
+@pytest.fixture(scope="module")
+def guest():
+    """Return a machine whose crash kernel is loaded, with a second disk at /srv/crash."""
+    with machines.machine(
+        machines.tested(), memory=1536 * MIB, disks=(machines.Disk(1024 * MIB, filesystem="ext4"),)
+    ) as one:
+        one.run(
+            "mkdir -p /srv/crash; echo '/dev/disk/by-id/virtio-lab0 /srv/crash ext4 nofail 0 2' >> /etc/fstab;"
+            " systemctl daemon-reload; mount /srv/crash"
+        )
+        play.role(one, NAME, ROLE)
+        yield one
+
+
+@pytest.fixture
+def crashes(guest, tmp_path):
+    """Return a function that asks vmcore_info for the crashes below a directory."""
+
+    def ask(path: str) -> list[dict]:
+        kept = tmp_path / "crashes.json"
+        content = {"content": "{{ answer.crashes | to_json }}", "dest": str(kept), "mode": "0600"}
+        tasks = [
+            {"linux_memory.oom.vmcore_info": {"path": path, "which": "all"}, "register": "answer"},
+            {"ansible.builtin.copy": content, "delegate_to": "localhost"},
+        ]
+        play.run(guest, [{"hosts": "guest", "gather_facts": False, "tasks": tasks}])
+        return json.loads(kept.read_text(encoding="utf-8"))
+
+    return ask
+
+
+def crash(guest) -> None:
+    """Crash the machine and wait until it is back."""
+    before = guest.boot_id()
+    guest.run(CRASH)
+    guest.wait_for_other_boot(before, 1800)
+
+
+def ready(guest) -> None:
+    """Assert that the next run of the role has nothing to do, and the crash kernel waits for the next crash."""
+    assert play.changed(play.role(guest, NAME, ROLE)) == 0
+    assert guest.run("cat /sys/kernel/kexec_crash_loaded").stdout.strip() == "1"
+
+
+def test_a_full_disk_loses_the_dump_and_not_the_host(guest, crashes):
+    # To the last block, and then room for the log and not for the dump.
+    guest.run("dd if=/dev/zero of=/filler bs=1M status=none || truncate -s -2M /filler; sync")
+    crash(guest)
+    guest.run("rm -f /filler; sync")
+    found = crashes("/var/crash")
+    assert all(one["incomplete"] or one["source"] is None or one["form"] == "log" for one in found), found
+    ready(guest)
+    guest.run("rm -rf /var/crash/2*")
+
+
+def test_a_power_cut_while_it_is_saved_leaves_what_is_called_incomplete(guest, crashes):
+    said = guest.console.stat().st_size
+    guest.run(CRASH)
+    end = time.monotonic() + 900
+    while b"Copying data" not in guest.console.read_bytes()[said:]:
+        assert time.monotonic() < end, guest.told()
+        assert guest.running(), guest.told()
+        time.sleep(0.1)
+    guest.cut()
+    guest.start()
+    guest.wait()
+    for one in crashes("/var/crash"):
+        assert one["incomplete"] or one["form"] == "log", one
+    ready(guest)
+    guest.run("rm -rf /var/crash/2*")
+
+
+def test_a_second_disk_takes_the_dump(guest, crashes):
+    wishes = {**ROLE, "panic_on_oom_kdump_path": "/srv/crash"}
+    play.role(guest, NAME, wishes)
+    crash(guest)
+    assert guest.run("findmnt -no SOURCE -T $(ls -d /srv/crash/2*/dump.*)").stdout.strip() == "/dev/vdb"
+    (one,) = crashes("/srv/crash")
+    assert (one["incomplete"], one["path"].startswith("/srv/crash/2")) == (False, True)
+    assert guest.run("ls -d /var/crash/2* 2>/dev/null || true").stdout == ""
+    play.role(guest, NAME, ROLE)
+
+
+def test_a_reservation_that_was_forced_and_is_too_small_saves_nothing(guest, crashes):
+    """The crash kernel itself runs out of memory, and without panic= on its command line it stands still: what the role
+    has said beforehand."""
+    small = {**ROLE, "panic_on_oom_kdump_crashkernel": "64M"}
+    done = play.role(guest, NAME, small, check=False)
+    assert "64M reserves 64 MiB, and this host's crash kernel needs" in " ".join(done.stdout.split())
+    done = play.role(guest, NAME, {**small, "panic_on_oom_kdump_force": True}, check=False)
+    if guest.run("cat /sys/kernel/kexec_crash_loaded").stdout.strip() == "1":
+        before, said = guest.boot_id(), guest.console.stat().st_size
+        guest.run(CRASH)
+        end = time.monotonic() + 900
+        # It restarts by itself, or the second panic is the end.
+        while guest.console.read_bytes()[said:].count(b"Kernel panic - not syncing") < 2:
+            assert time.monotonic() < end, guest.told()
+            if guest.boot_id() not in ("", before):
+                break
+            time.sleep(1)
+        else:
+            guest.cut()
+            guest.start()
+        guest.wait()
+    assert not [one for one in crashes("/var/crash") if not one["incomplete"] and one["form"] != "log"]
+    play.role(guest, NAME, ROLE)
+    ready(guest)
+
+
+def test_each_form_of_a_dump_is_read_and_tells_the_same(guest, crashes):
+    """One crash saved as ELF, and what makedumpfile makes of it: compressed, and flattened as it is sent over SSH."""
+    guest.run("cp -p /etc/default/kdump-tools /root/kdump-tools; rm -rf /srv/crash/*")
+    guest.run("echo 'MAKEDUMP_ARGS=\"-E -d 31\"' >> /etc/default/kdump-tools; systemctl restart kdump-tools")
+    try:
+        crash(guest)
+    finally:
+        guest.run("cp -p /root/kdump-tools /etc/default/kdump-tools; systemctl restart kdump-tools")
+    guest.run(
+        """
+        elf=$(ls /var/crash/2*/dump.*); cd /srv/crash; mkdir elf compressed flattened
+        cp "$elf" elf/vmcore
+        makedumpfile -c -d 31 elf/vmcore compressed/vmcore
+        makedumpfile -F -c -d 31 elf/vmcore > flattened/vmcore
+        """
+    )
+    found = {form: crashes(f"/srv/crash/{form}/vmcore")[0] for form in ("elf", "compressed", "flattened")}
+    assert {form: one["form"] for form, one in found.items()} == {
+        "elf": "elf", "compressed": "kdump", "flattened": "flattened",
+    }  # fmt: skip
+    told = [one["panic"] for one in found.values()]
+    assert told[0] and told == [told[0]] * 3, told
+    assert not any(one["incomplete"] for one in found.values())
