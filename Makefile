@@ -11,8 +11,10 @@ INVENTORY ?=
 LOG ?=
 ARGS ?=
 
-# Two machines of the kernel lab at a time, each file of tests having one.
+# Two machines of the kernel lab at a time, each file of tests having one; the longest comes first by its name.
 SIDE_BY_SIDE := -n 2 --dist loadfile
+
+ALL_EXPERIMENTS := dirty_throttle swap_tuning cgroup_memory_limit panic_on_oom_kdump panic_on_oom_modes
 
 RUN := build/venv
 BIN := .venv/bin
@@ -35,6 +37,7 @@ test-matrix: packages lint unit ## Everything, on every ansible-core and every k
 	$(BIN)/python tests/tools/sanity.py 2.16 2.17 2.18 2.19
 	$(BIN)/python tests/tools/scenarios.py
 	for image in bullseye bookworm trixie backports; do LINUX_MEMORY_OOM_IMAGE=$$image $(BIN)/pytest $(SIDE_BY_SIDE) tests/kernel; done
+	$(MAKE) experiments
 
 lint: venv ## Style, documentation, licences, the Python floor
 	tests/tools/lint.sh
@@ -45,11 +48,12 @@ sanity: venv ## ansible-test sanity on the oldest and the newest ansible-core
 unit: venv ## Unit tests, the page in a browser included
 	$(BIN)/pytest -n auto tests/unit tests/browser
 
-scenarios: venv packages ## Molecule scenarios in systemd containers
-	$(BIN)/python tests/tools/scenarios.py $(SCENARIOS)
+scenarios: venv packages ## Molecule scenarios in systemd containers, and the example of a user's repository
+	$(BIN)/python tests/tools/scenarios.py $(if $(SCENARIOS),,--ends) $(SCENARIOS)
+	$(if $(SCENARIOS),,$(BIN)/python tests/tools/user_repository.py)
 
 kernel: venv packages ## Machines with kernels of their own, diagnosed and changed over SSH (IMAGE=bookworm)
-	LINUX_MEMORY_OOM_IMAGE=$(or $(IMAGE),bookworm) $(BIN)/pytest $(SIDE_BY_SIDE) $(or $(TESTS),tests/kernel)
+	LINUX_MEMORY_OOM_IMAGE=$(or $(IMAGE),bookworm) $(BIN)/pytest $(SIDE_BY_SIDE) $(if $(TESTS),,-m "not matrix") $(or $(TESTS),tests/kernel)
 
 bench: venv ## Measure (never part of the tests): BENCH=memory_facts, oom_report or roles
 	$(BIN)/python tests/benchmarks/bench_$(or $(BENCH),memory_facts).py
@@ -57,6 +61,11 @@ bench: venv ## Measure (never part of the tests): BENCH=memory_facts, oom_report
 docs: venv ## Write the generated documentation anew
 	$(BIN)/python tests/tools/role_readme.py
 	$(BIN)/python tests/tools/remedy_doc.py
+
+experiments: venv packages ## Measure each remedy on each kernel anew (two hours under emulation): EXPERIMENTS, IMAGES
+	for image in $(or $(IMAGES),bullseye bookworm trixie); do for name in $(or $(EXPERIMENTS),$(ALL_EXPERIMENTS)); do \
+	  $(BIN)/python tests/lab/effects $$name $$image; done; done
+	$(MAKE) effects
 
 effects: ## Write docs/effects.md and its plots from the numbers in docs/effects
 	@$(PYTHON) tests/tools/environment.py build/docs requirements/docs.txt
@@ -81,4 +90,4 @@ collection:
 	@mkdir -p build/collections/ansible_collections/linux_memory
 	@ln -sfn ../../../.. build/collections/ansible_collections/linux_memory/oom
 
-.PHONY: help diagnose test test-fast test-matrix lint sanity unit scenarios kernel bench docs effects build clean packages venv collection
+.PHONY: help diagnose test test-fast test-matrix lint sanity unit scenarios kernel bench docs experiments effects build clean packages venv collection
