@@ -14,7 +14,7 @@ ARGS ?=
 # Two machines of the kernel lab at a time, each file of tests having one; the longest comes first by its name.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-ALL_EXPERIMENTS := dirty_throttle swap_tuning cgroup_memory_limit panic_on_oom_kdump panic_on_oom_modes
+ALL_EXPERIMENTS := dirty_throttle swap_tuning cgroup_memory_limit panic_on_oom_kdump panic_on_oom_modes cure_rate
 
 RUN := build/venv
 BIN := .venv/bin

@@ -14,7 +14,6 @@ import json
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,18 +53,24 @@ sysctl -q -p /etc/sysctl.d/50-admin.conf
 """
 
 
+# When a leak and a writer are far enough for somebody to look at the host.
+SWAPPING = "awk '/^SwapTotal/ {all = $2} /^SwapFree/ {free = $2} END {exit all - free < 40000}' /proc/meminfo"
+PILING = "awk '/^Dirty/ {exit $2 < 400000}' /proc/meminfo"
+
+
 @dataclass(frozen=True)
 class Failure:
     """A failure: what guest.py lets happen and for how long, and whose fault it is.
 
-    live: the host is diagnosed while it happens, after so many seconds. units: those with another command.
+    live: the host is diagnosed while it happens, once this command of the guest succeeds. units: those with another
+    command.
     """
 
     drive: str
     guilty: str
     seconds: float
     setup: str = ""
-    live: float = 0
+    live: str = ""
     memory: int = 768 * MIB
     disks: tuple[machines.Disk, ...] = ()
     units: str = ""
@@ -85,13 +90,13 @@ SURE_ENOUGH = 0.6
 FAILURES = {
     "a program takes all memory": Failure("runaway", "hog", 45, SHIELDED),
     "workers without measure": Failure("burst", "bursty", 45),
-    "a slow leak": Failure("leak", "leaky", 150, SWAP, live=75, memory=512 * MIB),
+    "a slow leak": Failure("leak", "leaky", 150, SWAP, live=SWAPPING, memory=512 * MIB),
     "a fast writer": Failure(
         "dirty",
         "writer",
         90,
         LAZY,
-        live=30,
+        live=PILING,
         memory=1024 * MIB,
         disks=(SLOW_DISK,),
         units="'writer=write /srv/slow/written 800'",
@@ -215,7 +220,7 @@ def first_time(one: machines.Machine, failure: Failure, place: Path) -> tuple[di
     happening = threading.Thread(target=lambda: told.append(drive(one, failure, "--leave")))
     happening.start()
     if failure.live:
-        time.sleep(failure.live)
+        one.run(f"for try in $(seq 300); do {failure.live} && exit 0; sleep 1; done; exit 1", seconds=900)
     else:
         happening.join()
     must(play.ansible(one, "ansible-playbook", "linux_memory.oom.diagnose", "-e", json.dumps(asked)))
