@@ -155,10 +155,26 @@ class Host:
                 found[name] = process
         return found
 
-    def zram_used(self, units):
-        """Return the bytes in use of the zram swaps with these units."""
-        wanted = ["/dev/" + unit[len("dev-") : -len(".swap")] for unit in units if unit.endswith(".swap")]
-        return sum(one["used"] for one in parse_swaps(Tree("/").read("/proc/swaps")) if one["path"] in wanted)
+    def zram_swaps(self, units):
+        """Return {device: its line of /proc/swaps} of the zram swaps with these units."""
+        devices = {"/dev/%s" % device: device for device in map(unit_files.zram_device, units) if device}
+        swaps = parse_swaps(Tree("/").read("/proc/swaps"))
+        return {devices[one["path"]]: one for one in swaps if one["path"] in devices}
+
+    def brought(self):
+        """Return whether a package was installed for the purpose."""
+        return os.path.exists(unit_files.brought(self.purpose))
+
+    def others_zram(self, there):
+        """Return the units of the zram swaps that files beside ours describe; there: ours, by their paths.
+
+        Those of a zram-generator that was installed for the purpose do not count: they go with it.
+        """
+        if self.brought() or not any(map(os.path.exists, unit_files.ZRAM_GENERATORS)):
+            return set()
+        paths = [path for path in unit_files.zram_settings(os.path.exists, os.listdir) if path not in there]
+        devices = [device for path in paths for device in unit_files.zram_devices(owned_file.read(path))]
+        return {"dev-%s.swap" % device for device in devices}
 
 
 def wished(params):
@@ -224,7 +240,7 @@ def refuse(host, params, files, there):
 
 def refuse_room(host, units, force):
     """Raise Refused where the zram swap that is to be switched off does not fit into memory."""
-    used = host.zram_used(units)
+    used = sum(one["used"] for one in host.zram_swaps(units).values())
     memory = meminfo(Tree("/"))
     available, margin = memory.get("mem_available", 0), swap_file_plan.memory_margin(memory.get("mem_total", 0))
     if used and not force and used + margin > available:
@@ -268,17 +284,21 @@ def plan(host, files, there, resident):
     waiting = waiting_companions(host, {unit: unit_files.partner(path, files[path][0]) for unit, path in new.items()})
     now = host.units(sorted(set(old) | set(new)))
     holds = held(host, resident)
+    # Without ours, the swap that the host's own settings describe is there again, as after a restart.
+    others = host.others_zram(there) if any(map(unit_files.zram_device, old)) else set()
     units, stop, start = [], [], []
     for name in sorted(now):
         link = unit_files.is_enabled_by_link(name)
-        active = name in new and name not in waiting
+        active = name in others or name in new and name not in waiting
         after = {"active": active, "enabled": (name in new) if link else None}
         if name in resident:
             now[name]["holds"], after["holds"] = holds.get(name, False), active
         anew = name in new and new[name] in changed or now[name].get("holds", True) != after.get("holds", True)
-        if now[name]["active"] and name in old and (not active or anew or old[name] in changed):
+        # A device that runs by the host's own settings takes ours only when it is made anew.
+        ours = name in old or unit_files.zram_device(name)
+        if now[name]["active"] and ours and (not active or anew or old.get(name) in changed):
             stop.append(name)
-        if active and (now[name] != after or anew):
+        if active and (now[name] != after or anew or name in stop):
             start.append(name)
         units.append({"name": name, "before": now[name], "after": after})
     return items, units, stop, start
@@ -338,10 +358,9 @@ def apply(host, items, files, stop, start, gone, unread):
     host.sweep()
     for unit in stop:
         host.must(["systemctl", "stop", unit])
-        if unit.endswith(".swap"):
+        if unit_files.zram_device(unit):
             # The device is reset by the service that made it (zram-generator(8)).
-            device = unit[len("dev-") : -len(".swap")]
-            host.must(["systemctl", "stop", "systemd-zram-setup@%s.service" % device])
+            host.must(["systemctl", "stop", "systemd-zram-setup@%s.service" % unit_files.zram_device(unit)])
     timers = [unit for unit in gone if unit_files.is_enabled_by_link(unit)]
     if timers:
         host.must(["systemctl", "disable", "--quiet"] + timers)
@@ -389,11 +408,28 @@ def verify(host, units, files, resident):
     for one in units:
         if now[one["name"]] != one["after"]:
             raise Refused("%s was to be %s, and systemd says %s." % (one["name"], one["after"], now[one["name"]]))
+    verify_zram(host, files)
     drop_ins = {path: unit_files.drop_in_unit(path) for path in files if unit_files.drop_in_unit(path)}
     said = host.show(sorted(set(drop_ins.values())), ["DropInPaths", "NeedDaemonReload"])
     for path, unit in drop_ins.items():
         if path not in said[unit].get("DropInPaths", "").split():
             raise Refused("%s was written, and systemd does not use it for %s." % (path, unit))
+
+
+def verify_zram(host, files):
+    """Read /proc/swaps. Raises Refused where a zram device is no swap, or has another priority than its file says."""
+    for path, text in ((path, file[0]) for path, file in files.items()):
+        if os.path.dirname(path) != unit_files.ZRAM:
+            continue
+        swaps = host.zram_swaps(unit_files.units_of(path, text))
+        for device, priority in unit_files.zram_priorities(text).items():
+            if device not in swaps:
+                raise Refused("%s was to be swap, and /proc/swaps does not have it." % device)
+            if priority not in (None, swaps[device]["priority"]):
+                raise Refused(
+                    "%s was to be swap of priority %d, and /proc/swaps says %d."
+                    % (device, priority, swaps[device]["priority"])
+                )
 
 
 def run(module):
@@ -426,6 +462,7 @@ def run(module):
         "units": units,
         "processes": {name: process.told() for name, process in host.processes(sorted(resident)).items()},
         "missing": missing,
+        "brought": host.brought(),
         "package_manager": package_manager(module),
         "diff": diff_of(items, units, files, there),
     }

@@ -6,7 +6,7 @@
 
 The name of each file holds the purpose it is for, and each begins with the mark of owned_file: what is there and no
 longer wished is found by that, and nothing is remembered elsewhere.
-Sources: systemd.unit(5), systemd.timer(5), systemd.time(7), zram-generator.conf(5).
+Sources: systemd.unit(5), systemd.timer(5), systemd.time(7), zram-generator.conf(5), zram-generator(8).
 """
 
 from __future__ import absolute_import, division, print_function
@@ -20,6 +20,9 @@ from ansible_collections.linux_memory.oom.plugins.module_utils import timespan
 
 UNITS = "/etc/systemd/system"
 ZRAM = "/etc/systemd/zram-generator.conf.d"
+# Where zram-generator and its settings are; of a file that is in several of the directories the first one counts.
+ZRAM_GENERATORS = ("/usr/lib/systemd/system-generators/zram-generator", "/lib/systemd/system-generators/zram-generator")
+ZRAM_PLACES = ("/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd")
 PROGRAMS = "/usr/local/lib/linux_memory_oom"
 SETTINGS = "/etc/linux_memory_oom"
 
@@ -29,6 +32,7 @@ PYTHON = "@PYTHON@"
 PURPOSE = re.compile(r"[a-z0-9_]{1,40}$")
 _DROP_IN = re.compile(r"/etc/systemd/system/([A-Za-z0-9:_.\\@-]{1,240}\.[a-z]{4,9})\.d$")
 _ZRAM = re.compile(r"^\s*\[(zram[0-9]{1,4})\]\s*$", re.MULTILINE)
+_PRIORITY = re.compile(r"^\s*swap-priority\s*=\s*(-?[0-9]+)\s*$", re.MULTILINE)
 _PART_OF = re.compile(r"^PartOf=(\S+)\s*$", re.MULTILINE)
 _CALENDAR = re.compile(r"^OnCalendar=(.*)$", re.MULTILINE)
 _SPAN = re.compile(r"^((?:RandomizedDelay|OnBoot|OnUnitActive|OnActive|RuntimeMax|Accuracy)Sec)=(.*)$", re.MULTILINE)
@@ -42,6 +46,11 @@ def name_is_owned(name, purpose):
 def pending(purpose):
     """Return the file that is there while a run changes the files of a purpose: a run that was stopped leaves it."""
     return "%s/.linux_memory_oom-%s.pending" % (SETTINGS, purpose)
+
+
+def brought(purpose):
+    """Return the file that is there where a package was installed for a purpose that had not been there."""
+    return "/var/lib/linux_memory_oom-%s.brought" % purpose
 
 
 def drop_in_unit(path):
@@ -75,6 +84,33 @@ def directories(names):
 def zram_devices(text):
     """Return the names of the devices that a file of zram-generator describes."""
     return _ZRAM.findall(text or "")
+
+
+def zram_priorities(text):
+    """Return {device: swap priority, None where none is given} of a file of zram-generator."""
+    parts = _ZRAM.split(text or "")
+    found = {}
+    for number in range(1, len(parts), 2):
+        match = _PRIORITY.search(parts[number + 1])
+        found[parts[number]] = int(match.group(1)) if match else None
+    return found
+
+
+def zram_settings(exists, names):
+    """Return the files that zram-generator reads. exists(path), and names(path) of a directory, ask the host."""
+    files = [path for path in ("%s/zram-generator.conf" % place for place in ZRAM_PLACES) if exists(path)][:1]
+    more = {}
+    for folder in ("%s/zram-generator.conf.d" % place for place in ZRAM_PLACES):
+        for name in names(folder) if exists(folder) else ():
+            if name.endswith(".conf"):
+                more.setdefault(name, "%s/%s" % (folder, name))
+    return files + [more[name] for name in sorted(more)]
+
+
+def zram_device(unit):
+    """Return the device of a swap unit of zram, or None for another unit."""
+    match = re.match(r"dev-(zram[0-9]{1,4})\.swap$", unit)
+    return match.group(1) if match else None
 
 
 def units_of(path, text):

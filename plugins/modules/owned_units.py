@@ -18,7 +18,8 @@ description:
   - Makes the files of a O(purpose) exactly those that are given. Files of the purpose that are there and not given are removed, and
     their units are stopped before. Files that this collection did not write are never changed.
   - A timer among the files is enabled and started, and one whose file has changed is started anew. The zram devices that a file
-    for zram-generator describes are switched on as swap, and off before their description changes or goes.
+    for zram-generator describes are switched on as swap, and off before their description changes or goes. Where other files of the
+    host describe the same device, it is made anew by those then.
   - A service among the files that is C(PartOf=) another unit is its companion. It runs where that unit runs, and is started anew where
     its file has changed. A C(Wants=) in a drop-in of the unit starts it from then on.
   - zram swap is switched off only where what is in use of it fits into the memory that is available, with a margin.
@@ -148,6 +149,13 @@ missing:
   returned: success
   type: list
   elements: str
+brought:
+  description:
+    - Whether C(/var/lib/linux_memory_oom-PURPOSE.brought) is there, the note of a play that installed a package for the purpose. The
+      settings that came with that package describe no device then.
+  returned: success
+  type: bool
+  sample: false
 package_manager:
   description: The first of V(apt), V(dnf), V(yum) and V(zypper) that the host has, null where it has none.
   returned: success

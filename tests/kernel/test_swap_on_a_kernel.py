@@ -260,7 +260,7 @@ def test_a_device_is_swap_only_where_it_holds_nothing(guest, applied):
     assert sorted(priority for _size, priority in swaps_of(said).values()) == [1, 7]
 
 
-@pytest.mark.parametrize("number, name", enumerate(OTHERS, start=2), ids=OTHERS)
+@pytest.mark.parametrize("number, name", list(enumerate(OTHERS, start=2)), ids=OTHERS)
 def test_another_file_system_holds_swap_that_the_kernel_takes_and_grows(guest, applied, number, name):
     path = f"/srv/{name}/swap"
     for size in (32, 48):
@@ -290,3 +290,54 @@ def test_undo_restores_what_was(guest, applied):
     )
     assert said == ""
     assert guest.run("blkid -p -o value -s TYPE /dev/disk/by-id/virtio-lab1 || true") == ""
+
+
+ZRAM = {"zram": {"size": "64", "priority": 50}}
+GENERATOR = "dpkg-query -W -f '${Status}' systemd-zram-generator 2>/dev/null || true"
+
+
+@pytest.fixture(scope="module")
+def offered(guest):
+    """Let apt know zram-generator, which comes on the disk."""
+    if not guest.run("ls /opt/packages"):
+        pytest.skip("Debian 11 has no zram-generator")
+    guest.run(
+        "mv /etc/apt/sources.list /root; echo 'deb [trusted=yes] file:/opt/packages ./' > /etc/apt/sources.list"
+        "; apt-get -q update"
+    )
+
+
+def zram(guest) -> tuple[int, int] | None:
+    """Return (size with its header, priority) of the device, where it is swap."""
+    return guest.swaps().get("/dev/zram0")
+
+
+def test_zram_is_swap_with_its_generator_now_and_after_a_restart(guest, offered):
+    apply(guest, **ZRAM)
+    assert zram(guest) == (64 * MIB, 50)
+    assert play.changed(play.role(guest.machine, "swap_tuning", {"swap_tuning_zram": ZRAM["zram"]})) == 0
+    apply(guest, zram={"size": "96", "priority": 60})
+    assert zram(guest) == (96 * MIB, 60)
+    guest.machine.reboot()
+    assert zram(guest) == (96 * MIB, 60)
+
+
+def test_undo_takes_the_generator_that_came_with_the_role(guest, offered):
+    apply(guest, state="absent")
+    assert zram(guest) is None
+    assert "installed" not in guest.run(GENERATOR)
+    assert guest.run("find /etc /var/lib -name '*linux_memory_oom*' -o -name 'zram-generator*'") == ""
+    assert guest.run("systemctl daemon-reload; systemctl list-units --all --type swap --no-legend 'dev-zram*'") == ""
+
+
+def test_undo_gives_back_the_device_that_the_host_had(guest, offered):
+    guest.run(
+        "apt-get -qy install systemd-zram-generator; printf '[zram0]\nzram-size = 32\nswap-priority = 9\n' "
+        "> /etc/systemd/zram-generator.conf; systemctl daemon-reload; systemctl start dev-zram0.swap"
+    )
+    assert zram(guest) == (32 * MIB, 9)
+    apply(guest, **ZRAM)
+    assert zram(guest) == (64 * MIB, 50)
+    apply(guest, state="absent")
+    assert zram(guest) == (32 * MIB, 9)
+    assert "installed" in guest.run(GENERATOR)

@@ -83,7 +83,7 @@ printf '%s\n' GRUB_DEFAULT=0 GRUB_TIMEOUT=0 GRUB_DISTRIBUTOR=Debian GRUB_CMDLINE
   'GRUB_CMDLINE_LINUX="console=ttyS0"' GRUB_DISABLE_LINUX_UUID=true GRUB_DISABLE_OS_PROBER=true > /etc/default/grub
 export DEBIAN_FRONTEND=noninteractive
 apt-get -o Acquire::Retries=5 install --yes --no-install-recommends \
-  grub2-common kdump-tools kexec-tools makedumpfile zstd
+  grub2-common kdump-tools kexec-tools makedumpfile zstd python3-apt
 mkdir -p /boot/grub
 version=$(ls /lib/modules)
 update-initramfs -u -k "$version"
@@ -91,6 +91,17 @@ update-initramfs -u -k "$version"
 # kdump-config makes the initrd anew where these settings are not what they were when it was made.
 [ ! -e /etc/kdump/sysctl.conf ] || cp /etc/kdump/sysctl.conf "/var/lib/kdump/latest_sysctls-$version"
 systemctl disable kdump-tools.service
+# What a role may install, as a repository on the disk, since a machine of the lab has no network. Debian 11 has none.
+mkdir /opt/packages
+cd /opt/packages
+if apt-get -q download systemd-zram-generator; then
+  for file in *.deb; do
+    dpkg-deb -f "$file"
+    printf 'Filename: %s\nSize: %s\nSHA256: %s\n\n' \
+      "$file" "$(stat -c %s "$file")" "$(sha256sum "$file" | cut -d ' ' -f 1)"
+  done > Packages
+fi
+cd /
 sed -i 's/^USE_KDUMP=.*/USE_KDUMP=0/' /etc/default/kdump-tools
 """
 

@@ -39,7 +39,14 @@ ANSWERS = {
         }
     },
     "memory_sizing_info": {"sizing": {}, "applications": [], "sentences": ["This host needs nothing."]},
-    "owned_units": {"files": [], "units": [], "processes": {}, "missing": [], "package_manager": "apt"},
+    "owned_units": {
+        "files": [],
+        "units": [],
+        "processes": {},
+        "missing": [],
+        "brought": False,
+        "package_manager": "apt",
+    },  # fmt: skip
     "swap_file": {"files": []},
     "systemd_dropin": {"items": [], "plan": [], "reloaded": False, "restarted": []},
     "vm_sysctl": {"agents": [], "file": "/none"},

@@ -128,6 +128,74 @@ def test_units_follow_from_files():
     assert unit_files.drop_in_unit(f"/etc/systemd/system/{NAME}.timer") is None
 
 
+def test_what_zram_generator_reads():
+    """The main file of the first directory, and drop-ins of all, one of each name, as zram-generator.conf(5) says."""
+    there = {
+        "/usr/lib/systemd/zram-generator.conf": None,
+        "/run/systemd/zram-generator.conf": None,
+        "/etc/systemd/zram-generator.conf.d": ["20-b.conf", "x.txt"],
+        "/usr/lib/systemd/zram-generator.conf.d": ["10-a.conf", "20-b.conf"],
+    }
+    assert unit_files.zram_settings(there.__contains__, there.__getitem__) == [
+        "/run/systemd/zram-generator.conf",
+        "/usr/lib/systemd/zram-generator.conf.d/10-a.conf",
+        "/etc/systemd/zram-generator.conf.d/20-b.conf",
+    ]
+    assert unit_files.zram_settings(lambda path: False, None) == []
+
+
+def test_what_a_file_says_of_zram():
+    text = "[zram0]\nzram-size = 64\nswap-priority = 50\n[zram1]\nzram-size = ram\n"
+    assert unit_files.zram_priorities(text) == {"zram0": 50, "zram1": None}
+    assert unit_files.zram_priorities("") == {}
+    assert unit_files.zram_device("dev-zram0.swap") == "zram0"
+    assert unit_files.zram_device("dev-sda.swap") is None
+
+
+class Zram:
+    """A host with zram-generator and with swap as /proc/swaps says it."""
+
+    def __init__(self, swaps="", others=()):
+        self.swaps, self.others = swaps, others
+
+    def zram_swaps(self, units):
+        return {one.split()[0]: {"priority": int(one.split()[1])} for one in self.swaps.splitlines()}
+
+    def others_zram(self, there):
+        return set(self.others)
+
+    def units(self, names):
+        return {name: {"active": "zram0" in self.swaps, "enabled": None} for name in names}
+
+    def processes(self, units):
+        return {}
+
+
+ZRAM = f"/etc/systemd/zram-generator.conf.d/90-{NAME}.conf"
+OURS = {ZRAM: ("[zram0]\nswap-priority = 50\n", "0644")}
+
+
+@pytest.mark.parametrize(("swaps", "words"), [("", "does not have it"), ("zram0 100", "/proc/swaps says 100")])
+def test_zram_is_read_back_from_the_kernel(swaps, words):
+    owned_units.verify_zram(Zram("zram0 50"), OURS)
+    with pytest.raises(Refused, match=words):
+        owned_units.verify_zram(Zram(swaps), OURS)
+
+
+def test_a_device_that_the_host_has_already_is_made_anew():
+    _items, units, stop, start = owned_units.plan(Zram("zram0 100"), OURS, {}, {})
+    assert (stop, start) == (["dev-zram0.swap"], ["dev-zram0.swap"])
+    assert units[0]["after"]["active"]
+    assert owned_units.plan(Zram("zram0 50"), OURS, OURS, {})[2:] == ([], [])
+
+
+@pytest.mark.parametrize("others", [(), ("dev-zram0.swap",)])
+def test_without_ours_the_host_has_the_device_of_its_own_settings(others):
+    _items, units, stop, start = owned_units.plan(Zram("zram0 50", others), {}, OURS, {})
+    assert (stop, start) == (["dev-zram0.swap"], list(others))
+    assert units[0]["after"]["active"] == bool(others)
+
+
 @pytest.mark.parametrize("text", ["1s", "90", "1h 30min", "2.5h", "1d12h", "1w", "30 min", "infinity"])
 def test_time_spans(text):
     assert unit_files.wrong_spans("[Timer]\nRandomizedDelaySec=%s\n" % text) == []
