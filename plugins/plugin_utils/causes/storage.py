@@ -121,12 +121,16 @@ def _host_dirty(state: State, shortage: Shortage) -> Finding | None:
         return finding("dirty_pages", sure, said, [*_dirty_evidence(state), *shortage.evidence], **common)
     drain = ratio(memory.undrained, writeback.write_rate)
     waiting = state.pressure_io.some
-    if throttled and drain and drain >= limit("dirty_drain") and waiting and waiting >= limit("pressure_io"):
+    # Of one slow device among fast ones the kernel lets less be dirty than of the host (__wb_calc_thresh).
+    much = share >= limit("dirty_share_full")
+    behind = drain is not None and drain >= limit("dirty_drain")
+    if (throttled or much) and behind and waiting and waiting >= limit("pressure_io"):
         said = (
             f"{state.subject} has memory, but writers wait for storage: {amount} of dirty pages would take "
             f"{duration(drain)} to write{where}."
         )
-        return finding("dirty_pages", level("possible"), said, _dirty_evidence(state), **common)
+        sure = level("likely" if much else "possible")
+        return finding("dirty_pages", sure, said, _dirty_evidence(state), **common)
     return None
 
 
