@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -159,7 +160,7 @@ def remove(run: str, hosts: list[dict], variables: dict[str, str]) -> None:
 def side_by_side(names: list[str], options: list[str]) -> int:
     """Run scenarios in programs of their own, some at a time, and return the worst exit status.
 
-    What those that failed printed comes last: of a long run often only its end is kept.
+    What those that failed printed comes last, and then why in a few lines: of a long run often only its end is kept.
     """
     waiting, running, failed, worst = list(names), {}, {}, 0
     BUILD.mkdir(parents=True, exist_ok=True)
@@ -187,8 +188,16 @@ def side_by_side(names: list[str], options: list[str]) -> int:
         for process in running:
             process.wait()
     for name, printed in failed.items():
-        print(f"{printed}\nscenario {name} failed: above is what it printed", flush=True)
+        print(f"{printed}\nscenario {name} failed: above is what it printed, and in short:", flush=True)
+        print(reasons(printed), flush=True)
     return worst
+
+
+def reasons(printed: str, most: int = 8, width: int = 160) -> str:
+    """Return the last lines that say why a run failed, for those who see but the end of a long log."""
+    lines = (line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", printed).splitlines())
+    telling = [line[:width] for line in lines if re.match(r"E  |FAILED|ERROR |fatal:|\[ERROR\]", line)]
+    return "\n".join(telling[-most:])
 
 
 def main(arguments: list[str]) -> int:

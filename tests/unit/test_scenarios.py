@@ -38,14 +38,38 @@ def test_the_ends_are_the_first_and_the_last_host():
 
 def test_scenarios_side_by_side_are_all_run_and_the_worst_counts(tmp_path, monkeypatch, capfd):
     program = tmp_path / "one.py"
-    program.write_text("import sys; print('ran', *sys.argv[1:]); sys.exit(sys.argv[-1] == 'b')\n", encoding="utf-8")
+    program.write_text(
+        "import sys; print('ran', *sys.argv[1:]); print('E   why'); sys.exit(sys.argv[-1] == 'b')\n", encoding="utf-8"
+    )
     monkeypatch.setattr(scenarios, "__file__", str(program))
     monkeypatch.setattr(scenarios, "BUILD", tmp_path / "build")
     assert scenarios.side_by_side(["a", "b", "c"], ["--ends"]) == 1
     told = list(filter(None, capfd.readouterr().out.splitlines()))
-    assert sorted(told[:-2]) == ["ran --ends a", "ran --ends c", "scenario b: failed; what it printed comes last"]
-    assert told[-2:] == ["ran --ends b", "scenario b failed: above is what it printed"]
+    passed = ["E   why", "E   why", "ran --ends a", "ran --ends c"]
+    assert sorted(told[:-4]) == [*passed, "scenario b: failed; what it printed comes last"]
+    short = "scenario b failed: above is what it printed, and in short:"
+    assert told[-4:] == ["ran --ends b", "E   why", short, "E   why"]
     assert scenarios.side_by_side(["a", "c"], []) == 0
+
+
+def test_why_a_scenario_failed_is_told_in_short():
+    printed = """
+\x1b[31mERROR   \x1b[0m Verifier tests failed
+___ test_x[debian-12] ___
+tests/test_x.py:30: in test_x
+    assert (status, said in told) == (0, True), told
+\x1b[1m\x1b[31mE   AssertionError: PLAY [all]\x1b[0m
+E   assert (1, False) == (0, True)
+FAILED tests/test_x.py::test_x[debian-12] - AssertionError
+scenario x: failed in 1 s
+"""
+    told = scenarios.reasons(printed, width=40).splitlines()
+    assert told[1:] == [
+        "E   AssertionError: PLAY [all]",
+        "E   assert (1, False) == (0, True)",
+        "FAILED tests/test_x.py::test_x[debian-12",
+    ]
+    assert len(scenarios.reasons(printed, most=2).splitlines()) == 2
 
 
 def test_every_scenario_has_what_its_sequence_runs():
