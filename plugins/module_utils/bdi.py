@@ -19,7 +19,7 @@ from collections import OrderedDict
 
 from ansible_collections.linux_memory.oom.plugins.module_utils import owned_file
 from ansible_collections.linux_memory.oom.plugins.module_utils.blockdev import blocks
-from ansible_collections.linux_memory.oom.plugins.module_utils.changer import Refused
+from ansible_collections.linux_memory.oom.plugins.module_utils.changer import Refused, carry_out
 from ansible_collections.linux_memory.oom.plugins.module_utils.tree import Tree, reason
 from ansible_collections.linux_memory.oom.plugins.module_utils.writeback import backing_of
 
@@ -369,11 +369,7 @@ def _as_far_as_it_goes(function, *arguments):
 def run(module):
     """Do what is asked for and return the result. Raises Refused."""
     change = Change(module.params, move=module.atomic_move)
-    change.look()
-    if not module.check_mode:
-        change.apply()
-    for warning in change.warnings + change.refusals():
-        module.warn(warning)
+    carry_out(module, change)
     return {
         "changed": change.changed,
         "devices": change.items,

@@ -40,6 +40,30 @@ def leave(module, run):
     module.exit_json(differs=result["changed"], **result)
 
 
+def carry_out(module, change):
+    """Let a change look at the host and act, unless the module only predicts, and warn of what it could not do."""
+    change.look()
+    if not module.check_mode:
+        change.apply()
+    for warning in change.warnings + change.refusals():
+        module.warn(warning)
+
+
+def command(module, words):
+    """Run a command, whose complaints are to be in English, and return (status, output, errors)."""
+    words = [module.get_bin_path(words[0], required=True)] + words[1:]
+    return module.run_command(words, environ_update={"LC_ALL": "C", "LANGUAGE": "C"})
+
+
+def must(module, words):
+    """Run a command and return its output; raise Refused with what it said where it fails."""
+    status, out, errors = command(module, words)
+    if status:
+        said = (errors or out).strip().rstrip(".").replace("\n", "; ")
+        raise Refused("`%s` failed: %s." % (" ".join(words), said))
+    return out
+
+
 def told(error):
     """Return the sentence for an error of the operating system."""
     return "%s: %s" % (error.filename or "the host", error.strerror or error)

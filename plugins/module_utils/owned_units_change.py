@@ -15,7 +15,7 @@ import stat
 import sys
 
 from ansible_collections.linux_memory.oom.plugins.module_utils import owned_file, swap_file_plan, timespan, unit_files
-from ansible_collections.linux_memory.oom.plugins.module_utils.changer import Refused, only_predicts
+from ansible_collections.linux_memory.oom.plugins.module_utils.changer import Refused, command, must, only_predicts
 from ansible_collections.linux_memory.oom.plugins.module_utils.companions import Process, wait_until
 from ansible_collections.linux_memory.oom.plugins.module_utils.meminfo import meminfo
 from ansible_collections.linux_memory.oom.plugins.module_utils.swap import parse_swaps
@@ -54,25 +54,13 @@ class Host:
         self.module = module
         self.purpose = module.params["purpose"]
 
-    def command(self, words):
-        """Run a command and return (status, output, errors)."""
-        words = [self.module.get_bin_path(words[0], required=True)] + words[1:]
-        return self.module.run_command(words, environ_update={"LC_ALL": "C", "LANGUAGE": "C"})
-
-    def must(self, words):
-        """Run a command; raise Refused with what it said where it fails."""
-        status, out, errors = self.command(words)
-        if status:
-            raise Refused(
-                "`%s` failed: %s." % (" ".join(words), (errors or out).strip().rstrip(".").replace("\n", "; "))
-            )
-        return out
-
     def show(self, units, properties):
         """Return {unit: {property: value}} as systemd has it."""
         if not units:
             return {}
-        out = self.must(["systemctl", "show", "--property=" + ",".join(["Id"] + properties)] + ["--"] + list(units))
+        out = must(
+            self.module, ["systemctl", "show", "--property=" + ",".join(["Id"] + properties)] + ["--"] + list(units)
+        )
         # A block for each, in this order; Id can differ from what was asked for (aliases).
         blocks = out.strip("\n").split("\n\n")
         found = {}
@@ -207,11 +195,11 @@ def refuse(host, params, files, there):
             raise Refused("files: %s exists and was not written by this collection: it is left alone." % path)
     for path, (text, dummy) in files.items():
         for value in unit_files.calendars(text):
-            status, dummy, dummy = host.command(["systemd-analyze", "calendar", value])
+            status, dummy, dummy = command(host.module, ["systemd-analyze", "calendar", value])
             if status:
                 raise Refused("files: OnCalendar=%s in %s is no calendar event (systemd.time(7))." % (value, path))
         zram = unit_files.zram_devices(text) and os.path.dirname(path) == unit_files.ZRAM
-        if zram and host.command(["systemd-detect-virt", "--container", "--quiet"])[0] == 0:
+        if zram and command(host.module, ["systemd-detect-virt", "--container", "--quiet"])[0] == 0:
             raise Refused("files: %s is for zram-generator, which does nothing in a container." % path)
     said = host.show(params["need_units"], ["LoadState"])
     for unit in params["need_units"]:
@@ -357,18 +345,18 @@ def apply(host, items, files, stop, start, gone, unread):
     host.begin()
     host.sweep()
     for unit in stop:
-        host.must(["systemctl", "stop", unit])
+        must(host.module, ["systemctl", "stop", unit])
         if unit_files.zram_device(unit):
             # The device is reset by the service that made it (zram-generator(8)).
-            host.must(["systemctl", "stop", "systemd-zram-setup@%s.service" % unit_files.zram_device(unit)])
+            must(host.module, ["systemctl", "stop", "systemd-zram-setup@%s.service" % unit_files.zram_device(unit)])
     timers = [unit for unit in gone if unit_files.is_enabled_by_link(unit)]
     if timers:
-        host.must(["systemctl", "disable", "--quiet"] + timers)
+        must(host.module, ["systemctl", "disable", "--quiet"] + timers)
     for one in items:
         path = one["path"]
         if one["status"] == "removed":
             if path.endswith(".target"):
-                host.must(["systemctl", "stop", os.path.basename(path)])
+                must(host.module, ["systemctl", "stop", os.path.basename(path)])
             owned_file.remove(path)
             folder = os.path.dirname(path)
             if folder != unit_files.UNITS and not os.listdir(folder):
@@ -378,16 +366,16 @@ def apply(host, items, files, stop, start, gone, unread):
             owned_file.write(path, text, host.module.atomic_move, int(mode, 8))
             os.chmod(path, int(mode, 8))
     if changed or unread:
-        host.must(["systemctl", "daemon-reload"])
+        must(host.module, ["systemctl", "daemon-reload"])
     for one in items:
         if one["status"] == "removed" and one["path"].endswith(".service"):
             # systemd remembers a unit that failed, also without its file, and has nothing to forget of most.
-            host.command(["systemctl", "reset-failed", os.path.basename(one["path"])])
+            command(host.module, ["systemctl", "reset-failed", os.path.basename(one["path"])])
     timers = [unit for unit in start if unit_files.is_enabled_by_link(unit)]
     if timers:
-        host.must(["systemctl", "enable", "--quiet"] + timers)
+        must(host.module, ["systemctl", "enable", "--quiet"] + timers)
     for unit in start:
-        host.must(["systemctl", "restart" if unit in timers else "start", unit])
+        must(host.module, ["systemctl", "restart" if unit in timers else "start", unit])
 
 
 def verify(host, units, files, resident):

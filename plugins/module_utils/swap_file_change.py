@@ -20,7 +20,7 @@ import stat
 from ansible_collections.linux_memory.oom.plugins.module_utils import owned_file
 from ansible_collections.linux_memory.oom.plugins.module_utils import swap_file_plan as plan
 from ansible_collections.linux_memory.oom.plugins.module_utils.blockdev import blocks
-from ansible_collections.linux_memory.oom.plugins.module_utils.changer import Refused
+from ansible_collections.linux_memory.oom.plugins.module_utils.changer import Refused, command, must
 from ansible_collections.linux_memory.oom.plugins.module_utils.fstab import Fstab, swap_line
 from ansible_collections.linux_memory.oom.plugins.module_utils.meminfo import meminfo
 from ansible_collections.linux_memory.oom.plugins.module_utils.mounts import mount_of, mounts
@@ -280,7 +280,7 @@ class Host:
         if state["signature"] and state["fstab"] is not None:
             return
         # -p: what is on the device now, not what a cache remembers. 2: nothing is known there (blkid(8)).
-        status, out, dummy = self.command(["blkid", "-p", "-o", "export", path])
+        status, out, dummy = command(self.module, ["blkid", "-p", "-o", "export", path])
         if status not in (0, 2):
             raise Refused("path: blkid cannot tell what is on %s, so nothing is written over it." % path)
         found = re.findall(r"^(?:TYPE|PTTYPE)=(.*)$", out, re.MULTILINE)
@@ -288,19 +288,6 @@ class Host:
             raise Refused(
                 "path: %s holds %s, which this module did not make: it is left alone; `wipefs --all` makes it free."
                 % (path, " and ".join(found) or "a signature")
-            )
-
-    def command(self, words):
-        """Run a command and return (status, output, errors)."""
-        words = [self.module.get_bin_path(words[0], required=True)] + words[1:]
-        return self.module.run_command(words, environ_update={"LC_ALL": "C", "LANGUAGE": "C"})
-
-    def must(self, words):
-        """Run a command; raise Refused with what it said where it fails."""
-        status, out, errors = self.command(words)
-        if status:
-            raise Refused(
-                "`%s` failed: %s." % (" ".join(words), (errors or out).strip().rstrip(".").replace("\n", "; "))
             )
 
     def disk(self, folder):
@@ -336,7 +323,7 @@ class Host:
                 os.fchown(handle, 0, 0)
                 if kind == "btrfs":
                     # Only an empty file can become one that is not copied on write (chattr(1)).
-                    self.must(["chattr", "+C", part])
+                    must(self.module, ["chattr", "+C", part])
                 if plan.may_preallocate(kind, kernel_version()):
                     os.posix_fallocate(handle, 0, step["size"])
                 else:
@@ -345,7 +332,7 @@ class Host:
                 os.fsync(handle)
             finally:
                 os.close(handle)
-            self.must(["mkswap", part])
+            must(self.module, ["mkswap", part])
             sync(part)
             os.rename(part, path)
         except (IOError, OSError) as error:
@@ -358,11 +345,11 @@ class Host:
 
     def do_format(self, path, step):
         """Make a device swap."""
-        self.must(["mkswap", path])
+        must(self.module, ["mkswap", path])
 
     def do_wipe(self, path, step):
         """Take the signature of swap off a device."""
-        self.must(["wipefs", "--all", "--types", "swap", path])
+        must(self.module, ["wipefs", "--all", "--types", "swap", path])
 
     def do_mode(self, path, step):
         """Keep everybody but root from a file."""
@@ -380,11 +367,11 @@ class Host:
             words += ["--priority", str(step["priority"])]
         if step["discard"] != "none":
             words.append("--discard" if step["discard"] == "both" else "--discard=" + step["discard"])
-        self.must(words + [path])
+        must(self.module, words + [path])
 
     def do_off(self, path, step):
         """Switch an area off."""
-        self.must(["swapoff", path])
+        must(self.module, ["swapoff", path])
 
 
 def with_entry(fstab, path, options):
@@ -534,7 +521,7 @@ def apply(host, steps):
     for step in steps:
         host.do(step)
     if any(step["do"] == "fstab" for step in steps) and os.path.isdir("/run/systemd/system"):
-        host.must(["systemctl", "daemon-reload"])
+        must(host.module, ["systemctl", "daemon-reload"])
 
 
 def verify(host, wishes, files):

@@ -18,7 +18,7 @@ import re
 from collections import OrderedDict
 
 from ansible_collections.linux_memory.oom.plugins.module_utils import owned_file, sysctl, vm_sysctl_plan
-from ansible_collections.linux_memory.oom.plugins.module_utils.changer import Refused
+from ansible_collections.linux_memory.oom.plugins.module_utils.changer import Refused, carry_out
 from ansible_collections.linux_memory.oom.plugins.module_utils.meminfo import meminfo
 from ansible_collections.linux_memory.oom.plugins.module_utils.overcommit import limit_in_mode_2
 from ansible_collections.linux_memory.oom.plugins.module_utils.sysctl import number, same_value
@@ -471,11 +471,7 @@ def _why_not(folder):
 def run(module):
     """Do what is asked for and return the result. Raises Refused."""
     change = Change(module.params, move=module.atomic_move)
-    change.look()
-    if not module.check_mode:
-        change.apply()
-    for warning in change.warnings + change.refusals():
-        module.warn(warning)
+    carry_out(module, change)
     return {
         "changed": change.changed,
         "keys": change.items(),

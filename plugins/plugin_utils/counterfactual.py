@@ -15,6 +15,7 @@ from typing import Any
 
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.human import duration, size
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import State, Task
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import limit
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import KIB, MIB, PERCENT, mapping
 
 Told = dict[str, Any]
@@ -74,7 +75,7 @@ def _owner(state: State, unit: str) -> Task | None:
 def _of_restarts(state: State, settings: Mapping[str, Any]) -> Told | None:
     restarts = settings.get("swap_tuning_restarts") or []
     growth = state.event.growth if state.event else ()
-    if not restarts or len(growth) < 2 or None in (growth[0][0], growth[-1][0]):
+    if not restarts or not growth[1:] or None in (growth[0][0], growth[-1][0]):
         return None
     seconds, grown = growth[-1][0] - growth[0][0], growth[-1][1] - growth[0][1]
     every = re.match(r"([0-9]+)s$", str(restarts[0].get("runtime_max") or ""))
@@ -108,10 +109,12 @@ def _of_dirty(state: State, settings: Mapping[str, Any]) -> Told | None:
     most, waiting = settings.get("dirty_throttle_bytes"), state.memory.undrained
     if not isinstance(most, (int, float)) or waiting is None:
         return None
+    held = most * (1 + limit("dirty_overshoot"))
     said = (
-        f"With dirty_bytes {size(most)}, at most that would wait for storage{_then(state)} instead of {size(waiting)}."
+        f"With dirty_bytes {size(most)}, at most {size(held)} would wait for storage{_then(state)} instead of "
+        f"{size(waiting)}: the kernel sees a little late that the limit is met."
     )
-    return _told(said, "dirty and writeback", most)
+    return _told(said, "dirty and writeback", held)
 
 
 def _of_promises(state: State, settings: Mapping[str, Any]) -> Told | None:
@@ -120,7 +123,16 @@ def _of_promises(state: State, settings: Mapping[str, Any]) -> Told | None:
     if over.committed is None or (kbytes is None and (share is None or state.memory.usable is None)):
         return None
     most = swap + (kbytes * KIB if kbytes is not None else state.memory.usable * share / PERCENT)
-    if most <= over.committed:
+    refused = state.event is not None
+    asked = state.event.wanted if refused else None
+    left = most - over.committed - (asked or 0)
+    if left <= 0:
         return None
-    said = f"With it {size(most)} may be promised, {size(most - over.committed)} more than is{_then(state)}."
-    return _told(said, "memory that may still be promised", most - over.committed)
+    more = f"With it {size(most)} may be promised, {size(most - over.committed)} more than is now"
+    if not refused:
+        return _told(f"{more}.", "memory that may still be promised", left)
+    if asked is None:
+        # Of that the refused program takes what it asks for, and older kernels do not say how much that is.
+        return _told(f"{more}; how much was refused is not known.", "memory that may be promised", most)
+    said = f"{more}, and {size(left)} once the {size(asked)} that were refused are promised too."
+    return _told(said, "memory that may still be promised", left)

@@ -44,7 +44,7 @@ _MOST_EARLIER = 20
 
 _SOURCES = {
     "total": "OOM report, pages RAM less pages reserved",
-    "available": "OOM report, free + active_file + inactive_file - dirty - writeback",
+    "available": "OOM report, free + clean file pages, less what zones keep (high, low, lowmem_reserve)",
     "anon": "OOM report, active_anon + inactive_anon + isolated_anon - shmem",
     "shmem": "OOM report, shmem",
     "kernel": "OOM report, slab_unreclaimable + slab_reclaimable + kernel_stack",
@@ -78,6 +78,8 @@ _NEEDED = (("free",), ("active_anon", "active"), ("inactive_anon", "inactive"), 
 _UNNAMED = "An unnamed cgroup"
 _UNITS = (".service", ".scope", ".slice", ".mount", ".swap", ".socket")
 _HEXADECIMAL = 16
+# Of the page cache MemAvailable counts half as needed, at most the low watermarks.
+_HALF = 0.5
 # No machine has more nodes (Linux include/linux/numa.h, CONFIG_NODES_SHIFT of at most 10).
 _MOST_NODES = 1024
 
@@ -130,6 +132,29 @@ def _whole(
     return (total(*(task.size for task in tasks)), _TABLED) if tasks else (None, "")
 
 
+def _available(report: Mapping[str, Any], free: float, clean: float) -> float:
+    """Return what MemAvailable would have been (Linux mm/show_mem.c si_mem_available), less dirty pages and slab.
+
+    The zones keep free memory back for the kernel's own use: 50 MiB of 750 where transparent huge pages are on
+    (mm/khugepaged.c set_recommended_min_free_kbytes).
+    """
+    zones = list(rows(report.get("zones")))
+    kept = total(*(_kept(zone) for zone in zones)) or 0
+    low = total(*(number(zone.get("low")) for zone in zones)) or 0
+    return max(0, free - kept + max(clean - low, clean * _HALF))
+
+
+def _kept(zone: Mapping[str, Any]) -> float | None:
+    """Return what a zone keeps from programs (Linux mm/page_alloc.c calculate_totalreserve_pages)."""
+    high = number(zone.get("high"))
+    if high is None:
+        return None
+    pages = zone.get("lowmem_reserve")
+    reserve = max((number(each) or 0 for each in pages), default=0) if isinstance(pages, list) else 0
+    managed = number(zone.get("managed"))
+    return high + reserve if managed is None else min(high + reserve, managed)
+
+
 def memory_of(report: Mapping[str, Any], facts: State, tasks: Sequence[Task] = ()) -> Memory:
     """Return the memory of a report by owner."""
     get = numbers(report.get("memory")).get
@@ -151,7 +176,7 @@ def memory_of(report: Mapping[str, Any], facts: State, tasks: Sequence[Task] = (
     available = None
     if get("free") is not None and whole:
         clean = max(0, (file or 0) - (dirty or 0) - (writeback or 0))
-        available = min(whole, get("free") + clean)
+        available = min(whole, _available(report, get("free"), clean))
     return Memory(
         total=whole,
         free=get("free"),

@@ -194,6 +194,13 @@ THRESHOLDS = {
         "background flushing starts at half of the limit, as the kernel's defaults 10 and 20 do",
         _WRITEBACK + " dirty_background_ratio, vm_dirty_ratio",
     ),
+    "dirty_overshoot": Threshold(
+        0.125,
+        "share",
+        "the limit is soft: the kernel looks at writers once in a 32nd of it, and does not hold back what file systems "
+        "write of their own; in the lab (kernels 6.1 and 6.12) up to 7 % above it were seen",
+        "Linux mm/page-writeback.c writeback_set_ratelimit; docs/effects.md",
+    ),
     "flushing_stopped": Threshold(
         0.01,
         "share",

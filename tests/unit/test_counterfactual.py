@@ -68,7 +68,11 @@ def test_more_swap_lasts_longer():
 
 def test_dirty_bytes_bound_what_waits():
     told = counterfactual.of(State(memory=MEMORY), {"dirty_throttle_bytes": 64 << 20})
-    assert (told["value"], "instead of 1 GiB" in told["said"]) == (64 << 20, True)
+    assert told["value"] == 72 << 20
+    assert told["said"] == (
+        "With dirty_bytes 64 MiB, at most 72 MiB would wait for storage now instead of 1 GiB: "
+        "the kernel sees a little late that the limit is met."
+    )
 
 
 def test_a_raised_ratio_says_how_much_more_may_be_promised():
@@ -76,3 +80,26 @@ def test_a_raised_ratio_says_how_much_more_may_be_promised():
     assert counterfactual.of(state, {"overcommit_limit_ratio": 80})["value"] == int(GIB + 4 * GIB * 0.8 - 3 * GIB)
     assert counterfactual.of(state, {"overcommit_limit_kbytes": 1 << 20}) is None
     assert counterfactual.of(state, {"overcommit_limit_mode": 0}) is None
+
+
+def test_what_was_refused_is_promised_too():
+    over = Overcommit(mode=2, committed=3 * GIB)
+    event = Event(kind="overcommit_refusal", wanted=GIB // 4)
+    told = counterfactual.of(State(memory=MEMORY, overcommit=over, event=event), {"overcommit_limit_ratio": 100})
+    assert (told["what"], told["value"]) == ("memory that may still be promised", GIB - GIB // 4)
+    assert told["said"] == (
+        "With it 4 GiB may be promised, 1 GiB more than is now, and 768 MiB once the 256 MiB that "
+        "were refused are promised too."
+    )
+    event = Event(kind="overcommit_refusal", wanted=2 * GIB)
+    assert (
+        counterfactual.of(State(memory=MEMORY, overcommit=over, event=event), {"overcommit_limit_ratio": 100}) is None
+    )
+
+
+def test_where_it_is_not_known_what_was_refused_nothing_is_said_of_what_is_left():
+    over = Overcommit(mode=2, committed=3 * GIB)
+    state = State(memory=MEMORY, overcommit=over, event=Event(kind="overcommit_refusal"))
+    told = counterfactual.of(state, {"overcommit_limit_ratio": 100})
+    assert (told["what"], told["value"]) == ("memory that may be promised", 4 * GIB)
+    assert told["said"].endswith("; how much was refused is not known.")

@@ -285,7 +285,9 @@ def test_inside_ansible_with_data_of_a_file(tmp_path, checkout):
 
 SOURCES = [Path(diagnosis.__file__), *(Path(diagnosis.__file__).parent / "causes").glob("*.py")]
 SOURCES += [Path(diagnosis.__file__).with_name(name) for name in ("shortage.py", "from_facts.py", "from_storage.py")]
-SOURCES += [Path(diagnosis.__file__).with_name(name) for name in ("from_report.py", "slow_storage.py")]
+SOURCES += [
+    Path(diagnosis.__file__).with_name(name) for name in ("from_report.py", "slow_storage.py", "counterfactual.py")
+]
 
 
 def constants(path):

@@ -323,7 +323,28 @@ def test_memory_of_a_report_by_owner():
     assert memory.total == counters["ram"] - counters["reserved"]
     assert memory.anon == counters["active_anon"] + counters["inactive_anon"] + counters["isolated_anon"] - memory.shmem
     assert memory.undrained == counters["dirty"] + counters["writeback"] + counters["unstable"]
-    assert memory.available == memory.free + memory.file - memory.undrained
+    kept = sum(zone["high"] + max(zone["lowmem_reserve"]) for zone in one["zones"])
+    low = sum(zone["low"] for zone in one["zones"])
+    clean = memory.file - memory.undrained
+    assert memory.available == max(0, memory.free - kept + max(clean - low, clean / 2))
+
+
+@pytest.mark.parametrize(
+    ("zones", "available"),
+    [
+        ([], 300 * MIB + 80 * MIB),
+        ([{"low": 10 * MIB, "high": 20 * MIB, "lowmem_reserve": [0, 5 * MIB, 5 * MIB]}], 345 * MIB),
+        # No zone keeps more than it has.
+        ([{"low": 10 * MIB, "high": 20 * MIB, "lowmem_reserve": [0, 90 * MIB], "managed": 15 * MIB}], 355 * MIB),
+        # At most half of the page cache is taken to be needed.
+        ([{"low": 60 * MIB, "high": 80 * MIB, "lowmem_reserve": None}], 260 * MIB),
+        ([{"low": 90 * MIB, "high": 400 * MIB}], 0),
+    ],
+)
+def test_what_zones_keep_is_not_available(zones, available):
+    counters = {"ram": 1 << 30, "free": 300 * MIB, "active_file": 90 * MIB, "inactive_file": 0, "dirty": 10 * MIB}
+    memory = from_report.memory_of({"memory": counters, "zones": zones}, State())
+    assert memory.available == available
 
 
 @pytest.mark.parametrize(

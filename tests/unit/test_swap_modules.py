@@ -228,7 +228,8 @@ def test_a_file_is_made_as_its_file_system_takes_it(tmp_path, monkeypatch, kind,
     done = []
     host = swap_file.Host.__new__(swap_file.Host)
     monkeypatch.setattr(host, "mount", lambda folder: {"type": kind}, raising=False)
-    monkeypatch.setattr(host, "must", lambda words: done.append(" ".join(words[:-1])), raising=False)
+    host.module = None
+    monkeypatch.setattr(swap_file, "must", lambda module, words: done.append(" ".join(words[:-1])))
     monkeypatch.setattr(swap_file, "kernel_version", lambda: kernel)
     monkeypatch.setattr(swap_file.os, "fchown", lambda handle, user, group: done.append((user, group)))
     monkeypatch.setattr(swap_file.os, "posix_fallocate", lambda handle, start, size: done.append("preallocate"))

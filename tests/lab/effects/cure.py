@@ -82,6 +82,7 @@ MEASURES: dict[str, tuple[bool, Callable[[dict], float]]] = {
     "memory available": (True, lambda told: min(look["available"] for look in told["seen"])),
     "dirty and writeback": (False, lambda told: max(look["dirty"] + look["writeback"] for look in told["seen"])),
     "free swap": (True, lambda told: min(look["swap_total"] - look["swap_used"] for look in told["seen"])),
+    "memory that may be promised": (True, lambda told: min(look["commit_limit"] for look in told["seen"])),
     "memory that may still be promised": (True, lambda told: min(look["promisable"] for look in told["seen"])),
 }
 # Below it a proposal is a comment in its file (plugin_utils/proposals.py).

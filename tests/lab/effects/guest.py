@@ -191,6 +191,7 @@ def look(started, units):
         "writeback": memory["Writeback"] * 1024,
         "available": memory["MemAvailable"] * 1024,
         "swap_total": memory["SwapTotal"] * 1024,
+        "commit_limit": memory["CommitLimit"] * 1024,
         "promisable": (memory["CommitLimit"] - memory["Committed_AS"]) * 1024,
         "swap_used": (memory["SwapTotal"] - memory["SwapFree"]) * 1024,
         "swapped_in": counters["pswpin"],
