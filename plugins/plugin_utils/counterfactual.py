@@ -48,7 +48,8 @@ def _of_limits(state: State, settings: Mapping[str, Any]) -> Told | None:
         if not isinstance(most, (int, float)) or memory.usable is None or memory.available is None:
             return None
         held = min(_held_by(state, unit), memory.held)
-        left = memory.usable - state.others(held, _owner(state, unit)) - most
+        # The page cache that the shortage took comes back, and MemAvailable counts some of it as needed.
+        left = memory.usable - state.others(held, _owner(state, unit)) - most - memory.regrowing
         if left <= 0:
             return None
         instead = f" instead of {size(memory.available)}" if left > memory.available else ""

@@ -132,16 +132,18 @@ def _whole(
     return (total(*(task.size for task in tasks)), _TABLED) if tasks else (None, "")
 
 
-def _available(report: Mapping[str, Any], free: float, clean: float) -> float:
-    """Return what MemAvailable would have been (Linux mm/show_mem.c si_mem_available), less dirty pages and slab.
+def _available(report: Mapping[str, Any], free: float, clean: float) -> tuple[float, float]:
+    """Return what MemAvailable would have been (Linux mm/show_mem.c si_mem_available), less dirty pages and slab, and
+    how much page cache it would count as needed beyond that which is left.
 
     The zones keep free memory back for the kernel's own use: 50 MiB of 750 where transparent huge pages are on
-    (mm/khugepaged.c set_recommended_min_free_kbytes).
+    (mm/khugepaged.c set_recommended_min_free_kbytes). In a shortage that is used too: then it is less than 0.
     """
     zones = list(rows(report.get("zones")))
     kept = total(*(_kept(zone) for zone in zones)) or 0
     low = total(*(number(zone.get("low")) for zone in zones)) or 0
-    return max(0, free - kept + max(clean - low, clean * _HALF))
+    needed = min(low, clean * _HALF)
+    return free - kept + clean - needed, low - needed
 
 
 def _kept(zone: Mapping[str, Any]) -> float | None:
@@ -173,14 +175,16 @@ def memory_of(report: Mapping[str, Any], facts: State, tasks: Sequence[Task] = (
         get("dirty"),
         total(get("writeback"), get("unstable")),
     )
-    available = None
+    available, regrowing = None, 0
     if get("free") is not None and whole:
         clean = max(0, (file or 0) - (dirty or 0) - (writeback or 0))
-        available = min(whole, _available(report, get("free"), clean))
+        available, regrowing = _available(report, get("free"), clean)
     return Memory(
         total=whole,
         free=get("free"),
-        available=available,
+        available=None if available is None else max(0, min(whole, available)),
+        overdrawn=max(0, -(available or 0)),
+        regrowing=regrowing,
         # Shared pages are on the lists of anonymous ones, too.
         anon=None if lru is None else max(0, lru - (shmem or 0)),
         file=file,

@@ -20,7 +20,9 @@ class Memory:
 
     total is all RAM, usable is total less the huge page pool, which ordinary memory never gets. file is page cache
     without shared memory. slab_stuck is reclaimable slab that was not reclaimed although memory ran out. unaccounted is
-    the RAM that no counter owns. sources says where each value was read.
+    the RAM that no counter owns. overdrawn is what was taken of the memory that zones keep from programs, and
+    regrowing the page cache that is lost and will count as needed once it is back. sources says where each value was
+    read.
     """
 
     total: float | None = None
@@ -45,6 +47,8 @@ class Memory:
     writeback: float | None = None
     unaccounted: float | None = None
     balloon: float | None = None
+    overdrawn: float = 0
+    regrowing: float = 0
     sources: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -57,7 +61,7 @@ class Memory:
         """Return usable RAM that is not available: what somebody holds."""
         if self.usable is None or self.available is None:
             return None
-        return max(0, self.usable - self.available)
+        return max(0, self.usable - self.available) + self.overdrawn
 
     @property
     def undrained(self) -> float | None:

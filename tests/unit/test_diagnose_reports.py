@@ -330,21 +330,25 @@ def test_memory_of_a_report_by_owner():
 
 
 @pytest.mark.parametrize(
-    ("zones", "available"),
+    ("zones", "expected"),
     [
-        ([], 300 * MIB + 80 * MIB),
-        ([{"low": 10 * MIB, "high": 20 * MIB, "lowmem_reserve": [0, 5 * MIB, 5 * MIB]}], 345 * MIB),
+        ([], (380 * MIB, 0, 0)),
+        ([{"low": 10 * MIB, "high": 20 * MIB, "lowmem_reserve": [0, 5 * MIB, 5 * MIB]}], (345 * MIB, 0, 0)),
         # No zone keeps more than it has.
-        ([{"low": 10 * MIB, "high": 20 * MIB, "lowmem_reserve": [0, 90 * MIB], "managed": 15 * MIB}], 355 * MIB),
+        (
+            [{"low": 10 * MIB, "high": 20 * MIB, "lowmem_reserve": [0, 90 * MIB], "managed": 15 * MIB}],
+            (355 * MIB, 0, 0),
+        ),
         # At most half of the page cache is taken to be needed.
-        ([{"low": 60 * MIB, "high": 80 * MIB, "lowmem_reserve": None}], 260 * MIB),
-        ([{"low": 90 * MIB, "high": 400 * MIB}], 0),
+        ([{"low": 60 * MIB, "high": 80 * MIB, "lowmem_reserve": None}], (260 * MIB, 0, 20 * MIB)),
+        ([{"low": 90 * MIB, "high": 400 * MIB}], (0, 60 * MIB, 50 * MIB)),
     ],
 )
-def test_what_zones_keep_is_not_available(zones, available):
+def test_what_zones_keep_is_not_available(zones, expected):
     counters = {"ram": 1 << 30, "free": 300 * MIB, "active_file": 90 * MIB, "inactive_file": 0, "dirty": 10 * MIB}
     memory = from_report.memory_of({"memory": counters, "zones": zones}, State())
-    assert memory.available == available
+    assert (memory.available, memory.overdrawn, memory.regrowing) == expected
+    assert memory.held == memory.total - memory.available + memory.overdrawn
 
 
 @pytest.mark.parametrize(
