@@ -312,6 +312,16 @@ def zram(guest) -> tuple[int, int] | None:
     return guest.swaps().get("/dev/zram0")
 
 
+def test_a_generator_that_cannot_be_had_leaves_no_note_of_it(guest):
+    done = play.role(
+        guest.machine, "swap_tuning", {f"swap_tuning_{name}": value for name, value in ZRAM.items()}, check=False
+    )
+    assert done.returncode != 0
+    assert "swap_tuning_zram: systemd-zram-generator cannot be installed: " in " ".join(done.stdout.split())
+    assert guest.run("find /etc /var/lib -name '*linux_memory_oom*' -o -name 'zram-generator*'") == ""
+    assert guest.swaps() == {}
+
+
 def test_zram_is_swap_with_its_generator_now_and_after_a_restart(guest, offered):
     apply(guest, **ZRAM)
     assert zram(guest) == (64 * MIB, 50)

@@ -104,6 +104,8 @@ def environment(run: str, folder: Path) -> dict[str, str]:
         "ANSIBLE_LOCALHOST_WARNING": "False",
         "MOLECULE_EPHEMERAL_DIRECTORY": str(folder),
         "LINUX_MEMORY_OOM_RUN": run,
+        # Molecule frames what it prints, and breaks lines at 80 columns where there is no terminal.
+        "COLUMNS": "160",
     }
 
 
@@ -195,8 +197,9 @@ def side_by_side(names: list[str], options: list[str]) -> int:
 
 def reasons(printed: str, most: int = 8, width: int = 160) -> str:
     """Return the last lines that say why a run failed, for those who see but the end of a long log."""
-    lines = (line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", printed).splitlines())
-    telling = [line[:width] for line in lines if re.match(r"E  |FAILED|ERROR |fatal:|\[ERROR\]", line)]
+    # Without colours and the frame that Molecule draws around what others print.
+    lines = (line.strip(" \u2502") for line in re.sub(r"\x1b\[[0-9;]*m", "", printed).splitlines())
+    telling = [line[:width] for line in lines if re.match(r"E  |FAILED|fatal:|\[ERROR\]|\S+\.py:[0-9]+: in", line)]
     return "\n".join(telling[-most:])
 
 
