@@ -47,7 +47,7 @@ def _of_limits(state: State, settings: Mapping[str, Any]) -> Told | None:
         most = limits.get("MemoryMax")
         if not isinstance(most, (int, float)) or memory.usable is None or memory.available is None:
             return None
-        held = min(_held_by(state, unit), memory.held)
+        held = min(_held_by(state, unit), state.demand)
         # The page cache that the shortage took comes back, and MemAvailable counts some of it as needed.
         left = memory.usable - state.others(held, _owner(state, unit)) - most - memory.regrowing
         if left <= 0:
@@ -61,8 +61,9 @@ def _of_limits(state: State, settings: Mapping[str, Any]) -> Told | None:
 
 
 def _held_by(state: State, unit: str) -> float:
-    """Return what reclaim cannot take from a unit, by whichever account knows most of it."""
-    groups = [group.held or group.current or 0 for group in state.groups if group.unit == unit]
+    """Return what reclaim cannot take from a unit and what it has in swap, by whichever account knows most of it."""
+    mine = [group for group in state.groups if group.unit == unit]
+    groups = [(group.held or group.current or 0) + (group.swap or 0) for group in mine]
     pools = [pool.size for pool in state.pools if pool.unit == unit]
     tasks = sum(task.size for task in state.tasks if task.unit == unit)
     return max([*groups, *pools, tasks])

@@ -262,7 +262,8 @@ def apart(amount: float, shared: float, counted: float, programs: float | None) 
 
 @dataclass(frozen=True)
 class Moment:
-    """What was held when an earlier report of the same shortage was printed, in all and by programs, and by whom.
+    """What was held when an earlier report of the same shortage was printed, in all (in swap too) and by programs, and
+    by whom.
 
     unlisted: {name: bytes} of processes that are not in the table, where it was cut.
     """
@@ -341,16 +342,22 @@ class State:
     event: Event | None = None
 
     def others(self, amount: float, owner: Task | None) -> float | None:
-        """Return what all others hold where an owner holds so much; None where that is not known.
+        """Return what all others hold, in swap too, where an owner holds so much; None where that is not known.
 
-        In a shortage with several kills it is the most of all its reports: who was killed in it comes back.
+        What the owner has driven into swap comes back once it is bounded, and so does who was killed: in a shortage
+        with several kills it is the most of all its reports.
         """
-        if self.memory.held is None:
+        if self.demand is None:
             return None
         counted = sum(pool.size for pool in self.pools)
         mine = apart(amount, owner.shared if owner else 0, counted, self.programs)
         earlier = self.event.earlier if self.event and owner else ()
-        return max([max(0, self.memory.held - mine), *(each.held - each.of(owner) for each in earlier)])
+        return max([max(0, self.demand - mine), *(each.held - each.of(owner) for each in earlier)])
+
+    @property
+    def demand(self) -> float | None:
+        """Return what is held in memory and in swap; None where it is not known."""
+        return None if self.memory.held is None else self.memory.held + (self.swap.used or 0)
 
     @property
     def programs(self) -> float | None:

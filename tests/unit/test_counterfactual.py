@@ -37,6 +37,22 @@ def test_what_a_limit_leaves_is_what_the_unit_held_above_it():
     )
 
 
+def test_what_the_unit_has_in_swap_is_not_taken_from_what_others_hold():
+    task = Task("java", 7 * GIB // 2, unit="shop.service")
+    swap = Swap(total=2 * GIB, free=GIB)
+    state = State(memory=MEMORY, swap=swap, tasks=(task,))
+    # Others hold 4 GiB - 1/8 GiB + 1 GiB in swap - 3.5 GiB.
+    assert counterfactual.of(state, limits(2 * GIB))["value"] == GIB * 5 // 8
+    group = Group("/shop", unit="shop.service", anon=5 * GIB // 2, swap=GIB)
+    assert counterfactual.of(State(memory=MEMORY, swap=swap, groups=(group,)), limits(2 * GIB))["value"] == GIB * 5 // 8
+
+
+def test_page_cache_that_comes_back_is_not_promised():
+    memory = Memory(total=4 * GIB, available=0, overdrawn=GIB // 8, regrowing=GIB // 4)
+    state = State(memory=memory, tasks=(Task("java", 3 * GIB, unit="shop.service"),), event=Event())
+    assert counterfactual.of(state, limits(GIB))["value"] == 4 * GIB - (GIB + GIB // 8) - GIB - GIB // 4
+
+
 def test_a_limit_that_is_raised_leaves_less_and_says_no_instead():
     group = Group("/shop", unit="shop.service", current=GIB, anon=GIB, max=GIB)
     state = State(memory=Memory(total=4 * GIB, available=2 * GIB), groups=(group,))

@@ -84,11 +84,12 @@ def _bounding_why(state: State, amount: float, owner: Task | None, settings: dic
     memory = state.memory
     (limits,) = settings["cgroup_memory_limit_units"].values()
     others, reserve = state.others(amount, owner), memory.usable * limit("available_low")
+    in_swap = ", in swap too" if state.swap.used else ""
     return [
         (
             f"MemoryMax {size(limits['MemoryMax'])} = {size(memory.usable)} of usable memory - {size(others)} that all "
-            f"others hold - {size(reserve)} reserve ({percent(limit('available_low'))}), in whole MiB; the unit held "
-            f"{size(amount)}."
+            f"others hold{in_swap} - {size(reserve)} reserve ({percent(limit('available_low'))}), in whole MiB; the unit "
+            f"held {size(amount)}."
         ),
         *high_why(settings),
     ]
@@ -399,7 +400,7 @@ def undersized_memory(state: State, shortage: Shortage) -> Finding | None:
             high = low
         sure = confidence(dominance(state, state.programs or 0), low, high)
         said = f"{state.subject} is short of memory and no single program is the reason"
-    demand = total(memory.held, swap.used)
+    demand = state.demand
     there_is = total(memory.usable, swap.total)
     amount = "" if demand is None else f"; they hold {size(demand)} of {size(there_is)} of memory and swap together"
     pieces = _undersized_evidence(state, shortage)
