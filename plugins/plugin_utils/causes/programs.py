@@ -88,8 +88,8 @@ def _bounding_why(state: State, amount: float, owner: Task | None, settings: dic
     return [
         (
             f"MemoryMax {size(limits['MemoryMax'])} = {size(memory.usable)} of usable memory - {size(others)} that all "
-            f"others hold{in_swap} - {size(reserve)} reserve ({percent(limit('available_low'))}), in whole MiB; the unit "
-            f"held {size(amount)}."
+            f"others hold{in_swap} - {size(reserve)} reserve ({percent(limit('available_low'))}), in whole MiB; "
+            f"the unit held {size(amount)}."
         ),
         *high_why(settings),
     ]
