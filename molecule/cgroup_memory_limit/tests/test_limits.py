@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ import yaml
 HERE = Path(__file__).resolve()
 sys.path.insert(0, str(HERE.parents[2] / "shared"))
 import recorded  # noqa: E402 - shared by the scenarios, and no package
+from waiting import eventually  # noqa: E402
 
 MIB = 1024**2
 MODULE = "linux_memory.oom.systemd_dropin"
@@ -113,9 +113,8 @@ def test_the_group_has_the_limit_or_the_role_says_that_nothing_limits(host):
 def test_a_unit_is_killed_at_its_limit(host):
     host.said("systemctl reset-failed eater.service; systemctl start eater.service")
     enforced = limit_of(host, "eater.service") is not None
-    end = time.monotonic() + 30
-    while enforced and host.show("eater.service")["ActiveState"] == "active" and time.monotonic() < end:
-        time.sleep(0.5)
+    if enforced:
+        eventually(lambda: host.show("eater.service")["ActiveState"] != "active")
     properties = host.show("eater.service")
     host.said("systemctl stop eater.service")
     if enforced:
@@ -129,9 +128,7 @@ def test_a_unit_is_killed_at_its_limit(host):
 
 def test_a_failing_unit_stops_to_restart(host):
     host.said("systemctl reset-failed flaky.service; systemctl start flaky.service || true")
-    end = time.monotonic() + 60
-    while host.show("flaky.service")["ActiveState"] != "failed" and time.monotonic() < end:
-        time.sleep(0.5)
+    eventually(lambda: host.show("flaky.service")["ActiveState"] == "failed")
     properties = host.show("flaky.service")
     assert properties["ActiveState"] == "failed"
     # Three starts as StartLimitBurst says; the next one is refused, which some versions count as a restart.

@@ -7,20 +7,26 @@
 from __future__ import annotations
 
 import json
-import time
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "shared"))
+from waiting import eventually
 
 SAMPLES = "/var/lib/linux_memory_oom-memory_sizing/samples.jsonl"
 
 
 def samples(host):
     """Return the samples, once there are some: the timer looks every ten seconds."""
-    end = time.monotonic() + 300
-    while time.monotonic() < end:
+
+    def lines():
         done = host.run(f"cat {SAMPLES}")
-        if done.rc == 0 and len(done.stdout.splitlines()) >= 2:
-            return [json.loads(line) for line in done.stdout.splitlines()]
-        time.sleep(1)
-    raise AssertionError(host.run("systemctl status --no-pager linux_memory_oom-memory_sizing.service").stdout)
+        there = done.stdout.splitlines() if done.rc == 0 else []
+        return there if len(there) >= 2 else None
+
+    there = eventually(lines)
+    assert there, host.run("systemctl status --no-pager linux_memory_oom-memory_sizing.service").stdout
+    return [json.loads(line) for line in there]
 
 
 def test_the_timer_runs(host):

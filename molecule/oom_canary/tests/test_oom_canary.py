@@ -14,6 +14,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "shared"))
 import recorded
+from waiting import eventually
 
 MIB = 1024**2
 BASE = "linux_memory_oom-oom_canary"
@@ -52,13 +53,6 @@ def state(host):
 
 def pid(host, unit=CANARY):
     return shown(host, unit, "MainPID")["MainPID"]
-
-
-def eventually(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.2)
-    return condition()
 
 
 def resident(host):
