@@ -270,8 +270,10 @@ def remedy_lines(finding):
 def arithmetic(finding):
     """Return the sentences that say how the variables of a finding's remedy follow from what was measured, and what
     would have been with them."""
-    why = at(finding.get("remedy"), "why")
-    would = at(finding.get("remedy"), "counterfactual", "said")
+    remedy = mapping(finding.get("remedy"))
+    why, would = remedy.get("why"), at(remedy, "counterfactual", "said")
+    if remedy.get("vars") and not would:
+        would = "How much this would have changed does not follow from the evidence."
     return [str(said) for said in [*(why if isinstance(why, (list, tuple)) else []), would] if said]
 
 

@@ -275,6 +275,15 @@ def test_the_same_task_growing_over_reports_is_a_leak():
     assert "grew from 4 GiB to 6 GiB over 3 reports in 2 h" in found["summary"]
 
 
+def test_swappiness_is_proposed_where_there_is_swap():
+    without, with_swap = grown(4, 5, 6), grown(4, 5, 6)
+    for each in with_swap:
+        each["swap"] = {"total": GIB, "free": GIB // 2}
+    assert "swap_tuning_swappiness" not in verdict(*without)["remedy"]["vars"]
+    assert verdict(*without)["remedy"]["why"][0].startswith("No swappiness: ")
+    assert verdict(*with_swap)["remedy"]["vars"]["swap_tuning_swappiness"] == 100
+
+
 @pytest.mark.parametrize("sizes", [(4, 6), (6, 6, 6), (6, 4, 6), (6,)])
 def test_what_does_not_grow_is_no_leak(sizes):
     assert verdict(*grown(*sizes))["cause"] == "runaway_process"

@@ -242,6 +242,7 @@ def test_the_terminal_says_verdict_evidence_and_what_to_do():
         "    why: dirty_throttle_bytes 256 MiB: 25.6 MiB/s measured on vda x 10 s = 256 MiB; at most the 1.5",
         "        GiB in force, at least 64 MiB.",
         "    why: dirty_throttle_background_bytes 64 MiB = 25 % of it.",
+        "    why: How much this would have changed does not follow from the evidence.",
         "",
         "1 host: 1 needs attention",
         "Report: /srv/reports/index.html",

@@ -254,7 +254,11 @@ def restart_in_time(task: Task, seconds: float | None, sizes: list[float]) -> tu
 
 def growth_why(state: State, settings: dict[str, Any]) -> list[str]:
     """Return how each variable of swap_tuning follows from what was measured."""
-    said = [f"swap_tuning_swappiness {SWAPPINESS}: pages that a leak never touches again go to swap, not the cache."]
+    said = ["No swappiness: the host has no swap that anything could go to."]
+    if "swap_tuning_swappiness" in settings:
+        said = [
+            f"swap_tuning_swappiness {SWAPPINESS}: pages that a leak never touches again go to swap, not the cache."
+        ]
     if "swap_tuning_files" in settings:
         hours, growth = limit("swap_hours"), state.swap.growth
         said.append(
@@ -278,7 +282,7 @@ def _growth_in_reports(state: State, shortage: Shortage) -> Finding | None:
     task = state.tasks[0]
     seconds = None if growth[0][0] is None or growth[-1][0] is None else growth[-1][0] - growth[0][0]
     name = f"{task.name} (PID {task.pid})"
-    settings: dict[str, Any] = {"swap_tuning_swappiness": SWAPPINESS}
+    settings: dict[str, Any] = {} if state.swap.total == 0 else {"swap_tuning_swappiness": SWAPPINESS}
     measured = restart_in_time(task, seconds, sizes)
     why = growth_why(state, settings | (_restarts(state) if measured is None else {}))
     restarts, more = measured or (_restarts(state), [])
