@@ -53,18 +53,29 @@ def label(name: str) -> str:
     return name.replace(" (bytes)", "").replace("(share of the time)", "(of the time)")
 
 
+def paired(numbers: dict) -> dict[str, str]:
+    """Return numbers as texts by their labels; what was counted before and after stands in one cell."""
+    told: dict[str, str] = {}
+    for name, value in numbers.items():
+        when, colon, what = name.partition(": ")
+        said = number(name, value)
+        if colon and when in ("before", "after"):
+            name = f"{what}: before → after"
+            said = f"{told.get(name, '?')} → {said}" if when == "after" else said
+        told[label(name)] = said
+    return told
+
+
 def table(record: dict) -> str:
     """Return the numbers of an experiment, a column for each machine; a line for each, where they are many."""
     variants = record["variants"]
-    names = list(dict.fromkeys(name for variant in variants for name in variant["numbers"]))
+    told = [paired(variant["numbers"]) for variant in variants]
+    names = list(dict.fromkeys(name for numbers in told for name in numbers))
     cells = [
-        [
-            variant["name"],
-            *(number(name, variant["numbers"][name]) if name in variant["numbers"] else "" for name in names),
-        ]
-        for variant in variants
+        [variant["name"], *(numbers.get(name, "") for name in names)]
+        for variant, numbers in zip(variants, told, strict=True)
     ]
-    lines = [["", *map(label, names)], *cells]
+    lines = [["", *names], *cells]
     if len(variants) <= MOST_COLUMNS:
         lines = [list(column) for column in zip(*lines, strict=True)]
     first, *rest = ["| " + " | ".join(line) + " |" for line in lines]
