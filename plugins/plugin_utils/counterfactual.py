@@ -49,7 +49,8 @@ def _of_limits(state: State, settings: Mapping[str, Any]) -> Told | None:
             return None
         held = min(_held_by(state, unit), state.demand)
         # The page cache that the shortage took comes back, and MemAvailable counts some of it as needed.
-        left = memory.usable - state.others(held, _owner(state, unit)) - most - memory.regrowing
+        varies = memory.usable * limit("others_vary")
+        left = memory.usable - state.others(held, _owner(state, unit)) - most - memory.regrowing - varies
         if left <= 0:
             return None
         instead = f" instead of {size(memory.available)}" if left > memory.available else ""
@@ -124,7 +125,8 @@ def _of_promises(state: State, settings: Mapping[str, Any]) -> Told | None:
     kbytes, share = settings.get("overcommit_limit_kbytes"), settings.get("overcommit_limit_ratio")
     if over.committed is None or (kbytes is None and (share is None or state.memory.usable is None)):
         return None
-    most = swap + (kbytes * KIB if kbytes is not None else state.memory.usable * share / PERCENT)
+    # The kernel counts in pages, and rounds down.
+    most = (swap + (kbytes * KIB if kbytes is not None else state.memory.usable * share / PERCENT)) // MIB * MIB
     refused = state.event is not None
     asked = state.event.wanted if refused else None
     left = most - over.committed - (asked or 0)

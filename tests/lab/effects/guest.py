@@ -201,20 +201,29 @@ def look(started, units):
     }
 
 
-def log_since(mark):
-    """Return what the kernel has logged since a line of its log."""
-    log = subprocess.run(["dmesg"], stdout=subprocess.PIPE, check=True, universal_newlines=True).stdout
-    return log.rpartition(mark)[2]
+def log():
+    """Return the log of the kernel."""
+    return subprocess.run(["dmesg"], stdout=subprocess.PIPE, check=True, universal_newlines=True).stdout
 
 
-def killed(log):
+def mark_log(name):
+    """Write a line into the log of the kernel and return it. The kernel drops some where many are written at once."""
+    mark = f"effects: {name} begins at {time.time()}"
+    while mark not in log():
+        with open("/dev/kmsg", "w", encoding="ascii") as file:
+            file.write(mark)
+        time.sleep(STEP)
+    return mark
+
+
+def killed(logged):
     """Return in which groups tasks were killed, one for each: the kernel's own words (5.0)."""
-    return re.findall(r"oom-kill:.*task_memcg=([^,]+)", log)
+    return re.findall(r"oom-kill:.*task_memcg=([^,]+)", logged)
 
 
-def ran_out(log):
+def ran_out(logged):
     """Return how often the whole host ran out of memory, and not a group at its limit."""
-    return len(re.findall("oom-kill:constraint=CONSTRAINT_NONE", log))
+    return len(re.findall("oom-kill:constraint=CONSTRAINT_NONE", logged))
 
 
 def ask(name):
@@ -297,9 +306,7 @@ def drive(name, seconds, until_kill=None, stream=False, leave=False):
         ready(unit)
     pids = main_pids(present)
     reads_before = len(text(f"{PLACE}/reads").split())
-    mark = f"effects: {name} begins at {time.time()}"
-    with open("/dev/kmsg", "w", encoding="ascii") as log:
-        log.write(mark)
+    mark = mark_log(name)
     started, seen, asked, lost = time.monotonic(), [], 0, 0
     # A server that the experiment itself starts cannot answer before it is up.
     starting = {server: 0 for server in servers if server in harmful}
@@ -324,7 +331,7 @@ def drive(name, seconds, until_kill=None, stream=False, leave=False):
             end, until_kill = time.monotonic() + until_kill, None
     seen.append(look(started, (*present, *harmful)))
     same = {unit: bool(pid) and pid == pids[unit] for unit, pid in main_pids(present).items()}
-    log = log_since(mark)
+    logged = log().rpartition(mark)[2]
     restarts = {unit: int(shown(unit, "NRestarts") or 0) for unit in harmful}
     results = {unit: shown(unit, "Result") for unit in harmful}
     if not leave:
@@ -333,8 +340,8 @@ def drive(name, seconds, until_kill=None, stream=False, leave=False):
         "seen": seen,
         "reads": [float(line) for line in text(f"{PLACE}/reads").split()],
         "reads_before": reads_before,
-        "killed": killed(log),
-        "ran_out": ran_out(log),
+        "killed": killed(logged),
+        "ran_out": ran_out(logged),
         "asked": asked,
         # One that never answered has lost all.
         "lost": lost + sum(starting.values()),
