@@ -47,7 +47,7 @@ def _of_limits(state: State, settings: Mapping[str, Any]) -> Told | None:
         most = limits.get("MemoryMax")
         if not isinstance(most, (int, float)) or memory.usable is None or memory.available is None:
             return None
-        held = min(_held_by(state, unit), state.demand)
+        held = min(_held_by(state, unit), state.to_fit)
         # The page cache that the shortage took comes back, and MemAvailable counts some of it as needed.
         varies = memory.usable * limit("others_vary")
         left = memory.usable - state.others(held, _owner(state, unit)) - most - memory.regrowing - varies

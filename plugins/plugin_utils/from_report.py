@@ -453,8 +453,8 @@ def earlier_of(
             continue
         tasks = tasks_of(each, units)
         then = State(memory=memory_of(each, facts, tasks), swap=_swap_of(each))
-        if then.demand is not None and tasks:
-            found.append(Moment(then.demand, then.programs, tasks, _unlisted(each, tasks)))
+        if then.to_fit is not None and tasks:
+            found.append(Moment(then.to_fit, then.programs, tasks, _unlisted(each, tasks)))
     return tuple(found[-_MOST_EARLIER:])
 
 

@@ -61,7 +61,7 @@ class Memory:
         """Return usable RAM that is not available: what somebody holds."""
         if self.usable is None or self.available is None:
             return None
-        return max(0, self.usable - self.available) + self.overdrawn
+        return max(0, self.usable - self.available)
 
     @property
     def undrained(self) -> float | None:
@@ -347,17 +347,22 @@ class State:
         What the owner has driven into swap comes back once it is bounded, and so does who was killed: in a shortage
         with several kills it is the most of all its reports.
         """
-        if self.demand is None:
+        if self.to_fit is None:
             return None
         counted = sum(pool.size for pool in self.pools)
         mine = apart(amount, owner.shared if owner else 0, counted, self.programs)
         earlier = self.event.earlier if self.event and owner else ()
-        return max([max(0, self.demand - mine), *(each.held - each.of(owner) for each in earlier)])
+        return max([max(0, self.to_fit - mine), *(each.held - each.of(owner) for each in earlier)])
 
     @property
     def demand(self) -> float | None:
         """Return what is held in memory and in swap; None where it is not known."""
         return None if self.memory.held is None else self.memory.held + (self.swap.used or 0)
+
+    @property
+    def to_fit(self) -> float | None:
+        """Return what has to fit into memory for all to be well: the demand, and what zones keep and do not have."""
+        return None if self.demand is None else self.demand + self.memory.overdrawn
 
     @property
     def programs(self) -> float | None:
