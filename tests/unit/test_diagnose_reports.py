@@ -275,6 +275,26 @@ def test_the_same_task_growing_over_reports_is_a_leak():
     assert "grew from 4 GiB to 6 GiB over 3 reports in 2 h" in found["summary"]
 
 
+def growing(seconds, *others):
+    """Return three reports so many seconds apart, in which HOG grows from 2 GiB to 3 GiB, and others by so many GiB."""
+    found = []
+    for number in range(3):
+        programs = [
+            dict(TASK, pid=100 + at, comm=f"b{at}", rss=int((1 + by * number / 2) * GIB))
+            for at, by in enumerate(others)
+        ]
+        tasks = [dict(HOG, rss=int((2 + number / 2) * GIB)), *programs]
+        found.append(report(tasks=tasks, epoch=1.75e9 + seconds * number))
+    return found
+
+
+def test_who_grows_among_others_that_grow_is_no_leak():
+    assert verdict(*growing(1, 0.5, 0.4, 0.5))["cause"] != "anonymous_growth"
+    assert verdict(*growing(1, 0.5, 0.4, -0.5))["cause"] == "anonymous_growth"
+    # Of hours before only the largest task is known.
+    assert verdict(*growing(3600, 0.5, 0.4, 0.5))["cause"] == "anonymous_growth"
+
+
 def test_swappiness_is_proposed_where_there_is_swap():
     without, with_swap = grown(4, 5, 6), grown(4, 5, 6)
     for each in with_swap:

@@ -270,6 +270,16 @@ def growth_why(state: State, settings: dict[str, Any]) -> list[str]:
     return said
 
 
+def _grew_alone(state: State, task: Task) -> bool:
+    """Return whether a task grew by more than all others together since the first report of the shortage, as far as
+    that is known: where ordinary programs need more than there is, the largest of them grows too."""
+    for first in state.event.earlier[:1]:
+        then = {each.pid: each.size for each in first.tasks}
+        grown = {each.pid: each.size - then[each.pid] for each in state.tasks if each.pid in then}
+        return grown.pop(task.pid, 0) >= sum(max(0, size) for size in grown.values())
+    return True
+
+
 def _growth_in_reports(state: State, shortage: Shortage) -> Finding | None:
     """The largest task of the newest report was in the ones before it, and smaller each time."""
     growth = state.event.growth
@@ -280,6 +290,8 @@ def _growth_in_reports(state: State, shortage: Shortage) -> Finding | None:
     if factor is None or factor < limit("growth_factor"):
         return None
     task = state.tasks[0]
+    if not _grew_alone(state, task):
+        return None
     seconds = None if growth[0][0] is None or growth[-1][0] is None else growth[-1][0] - growth[0][0]
     name = f"{task.name} (PID {task.pid})"
     settings: dict[str, Any] = {} if state.swap.total == 0 else {"swap_tuning_swappiness": SWAPPINESS}
