@@ -129,7 +129,10 @@ def _of_promises(state: State, settings: Mapping[str, Any]) -> Told | None:
     most = (swap + (kbytes * KIB if kbytes is not None else state.memory.usable * share / PERCENT)) // MIB * MIB
     refused = state.event is not None
     asked = state.event.wanted if refused else None
-    left = most - over.committed - (asked or 0)
+    left = most - over.committed
+    if asked is not None:
+        # Who was refused reserves a little more than that, once it runs.
+        left -= asked + limit("others_vary") * (state.memory.usable or 0)
     if left <= 0:
         return None
     more = f"With it {size(most)} may be promised, {size(most - over.committed)} more than is now"
