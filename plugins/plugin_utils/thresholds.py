@@ -194,6 +194,13 @@ THRESHOLDS = {
         "background flushing starts at half of the limit, as the kernel's defaults 10 and 20 do",
         _WRITEBACK + " dirty_background_ratio, vm_dirty_ratio",
     ),
+    "limit_least": Threshold(
+        0.05,
+        "share",
+        "a limit of less than a twentieth of memory for the largest owner of it would kill that at any use: then what "
+        "all others hold is to be looked at",
+        "half of available_low",
+    ),
     "others_vary": Threshold(
         0.01,
         "share",

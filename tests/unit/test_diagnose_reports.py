@@ -275,6 +275,20 @@ def test_the_same_task_growing_over_reports_is_a_leak():
     assert "grew from 4 GiB to 6 GiB over 3 reports in 2 h" in found["summary"]
 
 
+def test_no_limit_is_proposed_that_leaves_a_unit_next_to_nothing():
+    """What others have in swap comes back, too."""
+    found = {}
+    for in_swap in (0.1, 0.85):
+        one = report(tasks=[dict(HOG, rss=int(TOTAL * 0.95))], task_memcg="/system.slice/hog.service")
+        one["victim"] = dict(HOG)
+        one["swap"] = {"total": TOTAL, "free": int(TOTAL * (1 - in_swap))}
+        found[in_swap] = next(each for each in diagnose({}, [one]) if each["cause"] == "runaway_process")
+    assert "hog.service" in found[0.1]["remedy"]["vars"]["cgroup_memory_limit_units"]
+    remedy = found[0.85]["remedy"] or {"vars": {}}
+    assert remedy["vars"] == {}
+    assert "No limit of hog.service is proposed" in found[0.85]["advice"]
+
+
 def growing(seconds, *others):
     """Return three reports so many seconds apart, in which HOG grows from 2 GiB to 3 GiB, and others by so many GiB."""
     found = []

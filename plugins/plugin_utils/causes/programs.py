@@ -54,12 +54,15 @@ def _leaf_units(state: State) -> list[tuple[Group, float]]:
 
 
 def _ceiling(state: State, amount: float, owner: Task | None) -> float | None:
-    """Return the memory that one unit may have: usable RAM less what all others hold and less the usual reserve."""
+    """Return the memory that one unit may have: usable RAM less what all others hold and less the usual reserve.
+
+    None where that is next to nothing: such a limit would kill the unit whatever it does.
+    """
     usable, others = state.memory.usable, state.others(amount, owner)
     if usable is None or others is None:
         return None
     room = usable * (1 - limit("available_low")) - others
-    return room if room > 0 else None
+    return room if room >= usable * limit("limit_least") else None
 
 
 def _bounding(
@@ -74,7 +77,11 @@ def _bounding(
             f"{unit} is made anew at each start and keeps no settings: bound the slice above it (user-.slice for "
             "logins), set the limit where the container is started, or run the program as a service of its own."
         )
-    return ({} if ceiling is None else unit_limits(unit, ceiling, state.swap.total)), None
+    if state.others(amount, owner) is None:
+        return {}, None
+    if ceiling is None:
+        return {}, f"No limit of {unit} is proposed: all others hold so much that it would leave it next to nothing."
+    return unit_limits(unit, ceiling, state.swap.total), None
 
 
 def _bounding_why(state: State, amount: float, owner: Task | None, settings: dict[str, Any]) -> list[str]:
