@@ -14,7 +14,7 @@ ARGS ?=
 # Two machines of the kernel lab at a time, each file of tests having one; the longest comes first by its name.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-ALL_EXPERIMENTS := dirty_throttle swap_tuning cgroup_memory_limit panic_on_oom_kdump panic_on_oom_modes cure_rate
+ALL_EXPERIMENTS := dirty_throttle swap_tuning cgroup_memory_limit panic_on_oom_kdump panic_on_oom_modes cure_rate diagnosis
 
 RUN := build/venv
 BIN := .venv/bin
@@ -63,7 +63,7 @@ docs: venv ## Write the generated documentation anew
 	$(BIN)/python tests/tools/remedy_doc.py
 
 experiments: venv packages ## Measure each remedy on each kernel anew (two hours under emulation): EXPERIMENTS, IMAGES
-	for image in $(or $(IMAGES),bullseye bookworm trixie); do for name in $(or $(EXPERIMENTS),$(ALL_EXPERIMENTS)); do \
+	for image in $(or $(IMAGES),bullseye bookworm trixie backports); do for name in $(or $(EXPERIMENTS),$(ALL_EXPERIMENTS)); do \
 	  $(BIN)/python tests/lab/effects $$name $$image; done; done
 	$(MAKE) effects
 

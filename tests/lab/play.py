@@ -50,9 +50,15 @@ def run(one: machines.Machine, plays: list[dict], *words: str, check: bool = Tru
         json.dump(plays, playbook)
         playbook.flush()
         done = ansible(one, "ansible-playbook", *words, playbook.name)
-    if check and done.returncode:
-        raise LabError(f"ansible-playbook failed on {one.image.name}:\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
+    if check:
+        must(done)
     return done
+
+
+def must(done: subprocess.CompletedProcess[str]) -> None:
+    """Raise LabError with the end of what a playbook said where it failed."""
+    if done.returncode:
+        raise LabError(f"{' '.join(done.args)}:\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
 
 
 def role(

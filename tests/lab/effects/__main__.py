@@ -28,6 +28,7 @@ sys.path.insert(0, str(LAB))
 import crash  # noqa: E402 - the lab is no package
 import cure  # noqa: E402
 import machines  # noqa: E402
+import naming  # noqa: E402
 import play  # noqa: E402
 from rootfs import LabError  # noqa: E402
 
@@ -252,12 +253,14 @@ def compare(name: str, image: str) -> dict:
     return {"title": experiment.title, "setting": experiment.setting, "kernel": kernel, "variants": variants}
 
 
-# name: what runs it on an image and gives title, setting, kernel and variants
+# name: what runs it on an image and gives title, setting, kernel and variants, and, where something was not as it has
+# to be, what: broken.
 RUNS: dict[str, Callable[[str], dict]] = {
     **{name: functools.partial(compare, name) for name in EXPERIMENTS},
     "panic_on_oom_kdump": crash.kdump,
     "panic_on_oom_modes": crash.modes,
     "cure_rate": cure.rate,
+    "diagnosis": naming.causes,
 }
 
 
@@ -292,7 +295,9 @@ def main() -> int:
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(record) + "\n", encoding="utf-8")
     partial.replace(path)
-    return 0
+    for sentence in record.get("broken", []):
+        print(sentence, file=sys.stderr)
+    return int(bool(record.get("broken")))
 
 
 if __name__ == "__main__":

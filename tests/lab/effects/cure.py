@@ -123,6 +123,7 @@ def rate(image: str, names: tuple[str, ...] = tuple(FAILURES)) -> dict:
         "changed in it, `remediate` applies it, the same failure is let happen again; then `audit` and `undo`.",
         "kernel": kernel,
         "variants": variants,
+        "broken": [f"{one['name']}: {one['numbers']['cured']}" for one in variants if one["numbers"]["cured"] != "yes"],
     }
 
 
@@ -144,10 +145,10 @@ def cured(one: machines.Machine, failure: Failure) -> dict:
         proposal.write_text(text.replace("_reviewed: false", "_reviewed: true"), encoding="utf-8")
         reviewed = ("-e", f"@{proposal}")
         boot = one.boot_id()
-        must(play.ansible(one, "ansible-playbook", "linux_memory.oom.remediate", *reviewed, "-e", WATCH))
+        play.must(play.ansible(one, "ansible-playbook", "linux_memory.oom.remediate", *reviewed, "-e", WATCH))
         again = drive(one, failure)
         green = play.ansible(one, "ansible-playbook", "--check", "linux_memory.oom.audit", *reviewed)
-        must(play.ansible(one, "ansible-playbook", "linux_memory.oom.undo"))
+        play.must(play.ansible(one, "ansible-playbook", "linux_memory.oom.undo"))
     applied = yaml.safe_load(text)
     roles = applied.pop("linux_memory_oom_roles")
     applied.pop("linux_memory_oom_reviewed")
@@ -200,12 +201,6 @@ def snapshot(one: machines.Machine) -> list[str]:
     return one.run(SNAPSHOT.read_text(encoding="utf-8")).stdout.splitlines()
 
 
-def must(done: subprocess.CompletedProcess[str]) -> None:
-    """Raise LabError where a playbook failed."""
-    if done.returncode:
-        raise LabError(f"{' '.join(done.args)}:\n{done.stdout[-3000:]}{done.stderr[-2000:]}")
-
-
 def first_time(one: machines.Machine, failure: Failure, place: Path) -> tuple[dict, dict]:
     """Let the failure happen and diagnose it, then or meanwhile; return what was seen and the report of the host."""
     began = one.run("date +%s.%N").stdout.strip()
@@ -224,7 +219,7 @@ def first_time(one: machines.Machine, failure: Failure, place: Path) -> tuple[di
         one.run(f"for try in $(seq 300); do {failure.live} && exit 0; sleep 1; done; exit 1", seconds=900)
     else:
         happening.join()
-    must(play.ansible(one, "ansible-playbook", "linux_memory.oom.diagnose", "-e", json.dumps(asked)))
+    play.must(play.ansible(one, "ansible-playbook", "linux_memory.oom.diagnose", "-e", json.dumps(asked)))
     happening.join()
     one.run(f"python3 /root/guest.py stop {failure.drive}")
     if not told:
