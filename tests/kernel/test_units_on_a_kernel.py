@@ -102,6 +102,16 @@ def test_a_limit_below_what_a_unit_uses_is_refused(guest, role):
     assert "linux_memory_oom" not in guest.run("find /etc/systemd/system").stdout
 
 
+def test_check_mode_as_a_keyword_of_the_play_changes_nothing(guest):
+    wish = {"cgroup_memory_limit_units": {"steady.service": {"MemoryMax": "96M"}}}
+    role = {"name": "linux_memory.oom.cgroup_memory_limit"}
+    for how in ("import_role", "include_role"):
+        tasks = [{f"ansible.builtin.{how}": role}]
+        play.run(guest, [{"hosts": "guest", "gather_facts": False, "check_mode": True, "vars": wish, "tasks": tasks}])
+    assert group(guest, "steady.service", "memory.max") == "max"
+    assert "linux_memory_oom" not in guest.run("find /etc/systemd/system").stdout
+
+
 def test_limits_are_those_of_the_kernel(guest, role):
     _status, predicted, _said = role("--check", units=LIMITS, restart="if_needed")
     status, result, said = role(units=LIMITS, restart="if_needed")

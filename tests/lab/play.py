@@ -29,9 +29,15 @@ ENVIRONMENT = {
 
 def ansible(one: machines.Machine, program: str, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a program of Ansible that knows the machine by the name guest, and return how it ended."""
+    return fleet({"guest": one}, program, *words)
+
+
+def fleet(ones: dict[str, machines.Machine], program: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of Ansible that knows machines by their names, and return how it ended."""
+    hosts = {name: machines.ansible_host(one) for name, one in ones.items()}
     with tempfile.TemporaryDirectory() as place:
         inventory = Path(place) / "inventory.json"
-        inventory.write_text(json.dumps({"all": {"hosts": {"guest": machines.ansible_host(one)}}}), encoding="utf-8")
+        inventory.write_text(json.dumps({"all": {"hosts": hosts}}), encoding="utf-8")
         return subprocess.run(
             [str(Path(sys.executable).parent / program), "-i", str(inventory), *words],
             # SSH makes the standard input that it inherits non-blocking, and Ansible refuses such a one.

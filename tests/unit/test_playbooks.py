@@ -77,6 +77,19 @@ def test_no_order_is_left_to_chance(folder):
     assert told == []
 
 
+def test_check_mode_as_a_keyword_is_kept():
+    """A task's own check_mode wins over that of its play, of which ansible_check_mode does not tell: a look asks for
+    check mode, and everything else leaves it to the play."""
+    for folder in ("playbooks", "roles"):
+        for path in (Path(__file__).parents[2] / folder).rglob("*.yml"):
+            text = path.read_text(encoding="utf-8")
+            for said in re.findall(r"^ *check_mode: (.+)$", text, re.MULTILINE):
+                assert re.fullmatch(r'"\{\{ true if \w+ \| bool else omit \}\}"', said) or (
+                    # What a report of a check is written with.
+                    path.name == "audit.yml" and said == "false"
+                ), f"{path}: {said}"
+
+
 def messages(run):
     """Return the message of each task that failed."""
     lines = [line for line in run.stdout.splitlines() if line.startswith("fatal: ")]
