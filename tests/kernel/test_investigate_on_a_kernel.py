@@ -48,6 +48,12 @@ class Fleet:
         done = play.fleet(self.ones, "ansible-playbook", f"linux_memory.oom.{name}", *words, "-e", told)
         return done.returncode, done.stdout + done.stderr
 
+    def look(self, **wishes):
+        """Run the role on the first machine, with leave to restart it, in a play that has check_mode as a keyword."""
+        role = {"ansible.builtin.include_role": {"name": "linux_memory.oom.panic_on_oom_kdump"}}
+        told = {"vars": {**WISHES, **LEAVE, **wishes}, "check_mode": True, "gather_facts": False}
+        play.run(self.ones["first"], [{"hosts": "guest", **told, "tasks": [role]}])
+
     def read(self, command):
         """Return what a command prints on each."""
         return {name: one.run(command).stdout.strip() for name, one in self.ones.items()}
@@ -93,10 +99,8 @@ def test_it_is_tried_first_and_changes_nothing(fleet, state_before):
 
 
 def test_check_mode_as_a_keyword_of_the_play_changes_and_restarts_nothing(fleet, state_before):
-    first, boots = fleet.ones["first"], fleet.boots()
-    role = {"ansible.builtin.include_role": {"name": "linux_memory.oom.panic_on_oom_kdump"}}
-    wishes = {**WISHES, **LEAVE, "panic_on_oom_kdump_test_crash": True}
-    play.run(first, [{"hosts": "guest", "gather_facts": False, "check_mode": True, "vars": wishes, "tasks": [role]}])
+    boots = fleet.boots()
+    fleet.look()
     assert (fleet.boots(), fleet.state()) == (boots, state_before)
 
 
@@ -135,6 +139,12 @@ def test_with_leave_the_hosts_restart_one_after_another_and_wait_for_the_crash(f
     assert int(began["first"]) < int(began["second"])
     status, said = fleet.play("investigate", **WISHES, **LEAVE)
     assert status == 0 and said.count("changed=0") == 3, said  # localhost is the third
+
+
+def test_check_mode_as_a_keyword_of_the_play_crashes_nothing(fleet):
+    boots = fleet.boots()
+    fleet.look(panic_on_oom_kdump_test_crash=True)
+    assert fleet.boots() == boots
 
 
 def test_the_crashes_are_brought_without_their_dumps(fleet, dumps):
