@@ -59,7 +59,8 @@ class Fleet:
         return {name: one.run(command).stdout.strip() for name, one in self.ones.items()}
 
     def state(self):
-        """Return what the roles may change of each."""
+        """Return what the roles may change of each, with the unit running that the snapshot looks at."""
+        self.read("systemctl start steady")
         return {name: cure.snapshot(one) for name, one in self.ones.items()}
 
     def boots(self):
