@@ -15,6 +15,7 @@ __metaclass__ = type
 import errno
 import os
 import re
+import tempfile
 import time
 
 from ansible_collections.linux_memory.oom.plugins.module_utils import (
@@ -22,6 +23,7 @@ from ansible_collections.linux_memory.oom.plugins.module_utils import (
     kdump,
     kdump_config,
     kdump_host,
+    kdump_remote,
     owned_file,
     system,
     units,
@@ -40,8 +42,8 @@ RETENTION_SCRIPT_PATH = "/usr/local/lib/linux_memory_oom/crash-retention.sh"
 _SIZE = re.compile(r"^([0-9]+)\s*([KMGT]?)(?:i?B)?$", re.IGNORECASE | re.ASCII)
 _WHERE = {
     "device": (re.compile(r"^(?:/dev/\S+|(?:UUID|LABEL|PARTUUID|PARTLABEL)=\S+)$"), "/dev/NAME, UUID=... or LABEL=..."),
-    "nfs": (re.compile(r"^[^\s:/]\S*:/\S*$"), "SERVER:/EXPORT"),
-    "ssh": (re.compile(r"^[^\s@]+@[^\s@:]+$"), "USER@SERVER"),
+    "nfs": (re.compile(r"^[^\s:/-]\S*:/\S*$"), "SERVER:/EXPORT"),
+    "ssh": (re.compile(r"^[^\s@-][^\s@]*@[^\s@:]+$"), "USER@SERVER"),
 }
 # A dump on them is gone when the host has restarted.
 _VOLATILE = ("tmpfs", "ramfs", "devtmpfs")
@@ -168,6 +170,9 @@ class Change:
         self.names = ()
         self.value = None
         self.directory = None
+        self.lacking = []
+        self.lacks_client = None
+        self.asked = False
         self.memory = 0
         self.reserved = 0
         self.loaded = False
@@ -305,20 +310,24 @@ class Change:
             self.steps.append((name, step))
 
     def _plan_present(self):
-        if self.lacking and not self.options["packages"]:
+        self.lacks_client = self.host.take(self.options["target"])
+        lacking = self.lacking + ([self.lacks_client] if self.lacks_client else [])
+        if lacking and not self.options["packages"]:
             raise Refused(
                 "packages: %s is not on this host, and packages=false forbids to install %s"
-                % (" and ".join(self.lacking), " and ".join(self.host.packages))
+                % (" and ".join(lacking), " and ".join(self.host.packages))
             )
         self._find_directory()
         self.value = self._wished_value()
         self.settings = self._wished_settings()
         self.item(
             "packages",
-            "missing" if self.lacking else "installed",
+            "missing" if lacking else "installed",
             "installed",
             self.host.install,
         )
+        if self.lacks_client:
+            self.steps.append(("target", self._ask_server))
         self._plan_config(self.settings)
         self._plan_retention(self.directory if self._retains() else None)
         self._plan_directory()
@@ -362,7 +371,7 @@ class Change:
     def _find_directory(self):
         """Fill directory: where dumps go on this host; None where they go to a server."""
         options = self.options
-        path = re.sub(r"/+", "/", options["path"]).rstrip("/") or "/"
+        path = _tidy(options["path"])
         self.file_system = None
         self.directory = path
         if options["target"] in ("nfs", "ssh"):
@@ -387,18 +396,82 @@ class Change:
             self._refuse("ssh_key: %s is not on this host" % options["ssh_key"])
         if self.directory:
             self._check_space()
+        else:
+            self._check_server()
+
+    def _check_server(self):
+        """Refuse a server that would not take a dump, unless this run has seen already that it would."""
+        if self.asked:
+            return
+        target = self.options["target"]
+        if self.host.family == kdump_config.DEBIAN and not self.contained:
+            why = kdump_remote.network_problem(self.tree, target)
+            if why:
+                self._refuse(why)
+        if self.lacks_client:
+            self.warnings.append(
+                "target: %s is looked at only when %s is installed, before anything else is changed"
+                % (self.options["target_location"], self.host.packages[-1])
+            )
+        else:
+            self._ask_server()
+
+    def _ask_server(self):
+        """Ask the server as the crash kernel will, change nothing there, and refuse what would lose the dump."""
+        where, target, path = self.options["target_location"], self.options["target"], self._server_path()
+        debian = self.host.family == kdump_config.DEBIAN
+        status, out, errors = self._ask_over_ssh(where, path) if target == "ssh" else self._ask_over_nfs(where, path)
+        self.asked = True
+        answer = kdump_remote.parse(out)
+        if answer is None:
+            if target == "ssh":
+                self._refuse(kdump_remote.ssh_problem(where, self._ssh_key(), status, errors))
+            else:
+                self._refuse(kdump_remote.nfs_problem(where, status, errors))
+            return
+        for why in kdump_remote.problems(answer, path, where, target, debian):
+            self._refuse(why)
+        self._check_room("%s on %s" % (path, where), answer["free"])
+
+    def _server_path(self):
+        """Return the directory of the dumps on the server, below the export with nfs.
+
+        kdump-config mounts the export at path and makes the directories of the dumps in it.
+        """
+        if self.options["target"] == "nfs" and self.host.family == kdump_config.DEBIAN:
+            return "/"
+        return _tidy(self.options["path"])
+
+    def _ssh_key(self):
+        """Return the key that the crash kernel takes: the one asked for, that of the rest of the file, the default."""
+        name = "SSH_KEY" if self.host.family == kdump_config.DEBIAN else "sshkey"
+        return self.options["ssh_key"] or self._of_the_rest(name) or kdump_remote.DEFAULT_KEY
+
+    def _ask_over_ssh(self, where, path):
+        command, script = kdump_remote.ssh_command(where, self._ssh_key(), path)
+        return self.run(command, data=script, environ_update={"LC_ALL": "C"})
+
+    def _ask_over_nfs(self, export, path):
+        place = tempfile.mkdtemp(prefix="linux_memory_oom-")
+        try:
+            command, script = kdump_remote.nfs_command(export, place, path)
+            return self.run(command, data=script, environ_update={"LC_ALL": "C"})
+        finally:
+            # Never into what might be mounted there: only the empty directory itself goes.
+            os.rmdir(place)
 
     def _check_space(self):
         mount = mount_of(mounts(self.tree), self.directory)
         if mount and mount["type"] in _VOLATILE:
             self._refuse("path: %s is on %s, whose files are gone after the restart" % (self.directory, mount["type"]))
             return
-        found = kdump.directory(self.tree, self.directory)
+        self._check_room(self.directory, kdump.directory(self.tree, self.directory)["free"])
+
+    def _check_room(self, where, free):
         wanted = self._dump_size()
-        if found["free"] is not None and wanted and found["free"] < wanted:
+        if free is not None and wanted and free < wanted:
             self._refuse(
-                "path: %s has %s free, and a dump of this host takes %s or more now"
-                % (self.directory, mib(found["free"]), mib(wanted))
+                "path: %s has %s free, and a dump of this host takes %s or more now" % (where, mib(free), mib(wanted))
             )
 
     def _dump_size(self):
@@ -515,12 +588,16 @@ class Change:
         return self.tree.is_dir("/run/systemd/system")
 
     def _plan_directory(self):
-        if self.directory:
-            there = self.tree.is_dir(self.directory)
-            self.item("directory", self.directory if there else None, self.directory, self._make_directory)
+        """Plan where dumps go, or where the crash kernel of Debian mounts the export: it has to be there."""
+        directory = self.directory
+        if self.options["target"] == "nfs" and self.host.family == kdump_config.DEBIAN:
+            directory = _tidy(self.options["path"])
+        if directory:
+            there = self.tree.is_dir(directory)
+            self.item("directory", directory if there else None, directory, lambda: self._make_directory(directory))
 
-    def _make_directory(self):
-        os.makedirs(self.host.real(self.directory), 0o700)
+    def _make_directory(self, directory):
+        os.makedirs(self.host.real(directory), 0o700)
 
     def _plan_loader(self, value):
         now, same = self.host.loader_current()
@@ -635,6 +712,7 @@ class Change:
         self.reserved = kdump.reserved(self.tree) or 0
         self.loaded = bool(kdump.loaded(self.tree))
         again = Change(self.options, self.run, self.move, self.tree.root, self.sleep)
+        again.asked = self.asked
         again.look()
         wrong = [item for item in again.items if item["before"] != item["after"]]
         if wrong:
@@ -673,6 +751,11 @@ class Change:
             side: "".join("%s: %s\n" % (item["name"], "" if item[side] is None else item[side]) for item in changing)
             for side in ("before", "after")
         }
+
+
+def _tidy(path):
+    """Return a path without doubled and last slashes."""
+    return re.sub(r"/+", "/", path).rstrip("/") or "/"
 
 
 def _or(text, otherwise):

@@ -51,6 +51,8 @@ class Host:
     config = None
     packages = ()
     programs = ()
+    # What a target needs beyond these: (program, package).
+    clients = {}
 
     def __init__(self, tree, run, move):
         self.tree = tree
@@ -77,8 +79,16 @@ class Host:
         return None
 
     def missing(self):
-        """Return the programs that are not there, by name."""
+        """Return the programs of kdump that are not there, by name."""
         return [name for name in self.programs if not self.program(name)]
+
+    def take(self, target):
+        """Count what a target needs among the packages, and return its program where it is not there, else None."""
+        if target not in self.clients:
+            return None
+        program, package = self.clients[target]
+        self.packages = self.packages + (package,)
+        return None if self.program(program) else program
 
     def release(self):
         """Return the running kernel's release."""
@@ -107,6 +117,7 @@ class Debian(Host):
     config = "/etc/default/kdump-tools"
     packages = ("kdump-tools", "makedumpfile")
     programs = ("kdump-config", "makedumpfile", "kexec")
+    clients = {"ssh": ("ssh", "openssh-client"), "nfs": ("mount.nfs", "nfs-common")}
     loader = "grub"
 
     def install(self):
@@ -213,6 +224,7 @@ class Rhel(Host):
     config = "/etc/kdump.conf"
     packages = ("kexec-tools",)
     programs = ("kdumpctl", "makedumpfile", "kexec")
+    clients = {"ssh": ("ssh", "openssh-clients"), "nfs": ("mount.nfs", "nfs-utils")}
     loader = "grubby"
 
     def __init__(self, tree, run, move):

@@ -50,6 +50,9 @@ options:
     description:
       - Where dumps go - V(local), O(path) on this host; V(device), O(path) on the file system of O(target_location), which is
         mounted or in C(/etc/fstab); V(nfs) or V(ssh), O(path) on that server.
+      - A server is asked beforehand, in check mode as well, as the crash kernel will do it. With V(ssh) the module logs in with
+        O(ssh_key). With V(nfs) it mounts the export for a moment, where no other process sees it. It looks whether there
+        can be a directory, whether it can be written to, and how much room there is. Nothing is changed, on this host or there.
     type: str
     choices: [local, device, nfs, ssh]
     default: local
@@ -57,14 +60,20 @@ options:
     description:
       - The device - V(/dev/vdb1), V(UUID=...) or V(LABEL=...) -, the export - V(server:/export) - or the account on a server -
         V(user@server).
+      - Names and ports are taken as root's C(ssh) and C(mount) take them, from C(/root/.ssh/config) and C(/etc/nfsmount.conf) too.
+        The host key of an SSH server has to be in root's C(known_hosts), since a crash kernel has no terminal to confirm it.
     type: str
   path:
     description:
-      - The directory of the dumps. On Debian and Ubuntu, with O(target=nfs), it is where the export is mounted meanwhile.
+      - The directory of the dumps. On Debian and Ubuntu, with O(target=nfs), it is where the crash kernel mounts the export on this
+        host, and dumps are in the export's own directory. On the RHEL family it is below the export and has to be there.
+      - Each dump of a server is in a directory of its own, named after the address of this host and the time.
     type: str
     default: /var/crash
   ssh_key:
-    description: The private key with which the crash kernel logs in, with O(target=ssh). The key is not made here.
+    description:
+      - The private key with which the crash kernel logs in, with O(target=ssh). The key is not made here, and has no passphrase.
+      - Without it the key that the configuration file names is used, or C(/root/.ssh/kdump_id_rsa).
     type: str
   dump_level:
     description:
@@ -80,14 +89,16 @@ options:
   keep_dumps:
     description:
       - How many dumps stay below the directory of this host. A service removes the oldest beyond that at each boot, and
-        C(kdump-tools) also after it has saved one. 0 keeps all. The newest always stays.
+        C(kdump-tools) also after it has saved one. 0 keeps all. The newest always stays. Nothing is removed on a server.
     type: int
     default: 5
   keep_bytes:
     description: How many bytes of dumps stay, such as V(20G). The service removes the oldest beyond that, and never the newest.
     type: str
   packages:
-    description: Whether packages that are missing are installed.
+    description:
+      - Whether packages that are missing are installed, also the one of C(ssh) or C(mount.nfs) where O(target) needs it. A server is
+        then asked when they are installed, before anything else is changed.
     type: bool
     default: true
   boot_loader:
@@ -108,11 +119,17 @@ options:
     description:
       - Do also what is refused otherwise, with a warning - a O(crashkernel) that reserves nothing on this host, less than the crash
         kernel needs, or more than half of the memory; a directory without room for a dump, or on a file system in memory; an
-        O(ssh_key) that is not there.
+        O(ssh_key) that is not there; a server that does not answer or would not take a dump; dumps that others on an SSH server
+        could read; a crash kernel that would have no network.
     type: bool
     default: false
 notes:
   - What a crash kernel needs is estimated as C(kdumpctl estimate) does it - kernel, loaded modules, three times its initrd, and 16 MiB.
+  - A dump holds what programs had in memory. On Debian and Ubuntu C(kdump-config) writes it over SSH with the umask of the account, so
+    that this has to be 077 or a directory on the way to O(path) closed to others. C(kdump-utils) sets its own.
+  - The crash kernel of Debian and Ubuntu starts what C(network-online.target) wants, and nothing else of the network. With
+    O(target=ssh) or O(target=nfs) C(systemd-networkd-wait-online.service), or what it is called with another network, has to be enabled.
+    An address in O(target_location) spares the crash kernel a resolver.
   - The part for the RHEL family was written from the sources of kdump-utils and has not run on such a host.
 seealso:
   - module: linux_memory.oom.vm_sysctl
@@ -126,6 +143,13 @@ EXAMPLES = r"""
   linux_memory.oom.kdump:
     keep_dumps: 3
   register: crash_kernel
+
+- name: Save them on another host
+  linux_memory.oom.kdump:
+    target: ssh
+    target_location: crash@vault.example.com
+    path: /srv/dumps
+    ssh_key: /root/.ssh/for_dumps
 
 - name: Save them on a second disk, at most 20 GiB of them
   linux_memory.oom.kdump:

@@ -78,6 +78,7 @@ def test_every_kernel_of_the_rhel_family_gets_one_value_and_its_own_back(tmp_pat
 
 def test_other_targets_are_put_aside_in_kdump_conf(tmp_path):
     host = Host(tmp_path, "rhel")
+    host.put("/server/here/.keep", "")
     host.apply(target="nfs", target_location="vault:/dumps", path="/here", compression="lzo", dump_level=17)
     text = host.get("/etc/kdump.conf")
     active = [line for line in text.splitlines() if line and not line.startswith("#")]
