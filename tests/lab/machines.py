@@ -105,6 +105,16 @@ cd /
 sed -i 's/^USE_KDUMP=.*/USE_KDUMP=0/' /etc/default/kdump-tools
 """
 
+# An image NAME-kdump-remote can save them on another machine as well, and be that machine: it has what NFS needs on
+# both sides. The server is off, and what waits for the network is on, as it is on a host.
+REMOTE = "-kdump-remote"
+REMOTE_PACKAGES = ("openssh-client", "nfs-common", "nfs-kernel-server")
+REMOTE_SETUP = r"""
+systemctl disable nfs-kernel-server.service rpcbind.service rpcbind.socket
+systemctl unmask systemd-networkd-wait-online.service
+systemctl enable systemd-networkd-wait-online.service
+"""
+
 # name: suite, pockets, packages taken from the pocket
 IMAGES = {
     "bullseye": ("bullseye", (), ()),
@@ -112,6 +122,9 @@ IMAGES = {
     "trixie": ("trixie", (), ()),
     "backports": ("trixie", ("trixie-backports",), ("linux-*",)),
 }
+
+# suffix: further packages, further setup
+KINDS = {KDUMP: ((), KDUMP_SETUP), REMOTE: (REMOTE_PACKAGES, KDUMP_SETUP + REMOTE_SETUP)}
 
 # QEMU 7.2 (Debian 12) corrupts the flags after cmpxchg16b under emulation, and kernels from 6.x on use it for every
 # allocation: they crash at random. Without the feature they take another way. 57-bit addresses only cost time. Without
@@ -168,20 +181,25 @@ class Disk:
 
 def image(name: str) -> Image:
     """Return the named image, built where it is not in the cache yet. Raises LabError for another name."""
-    base = name.removesuffix(KDUMP)
+    kind = next((suffix for suffix in KINDS if name.endswith(suffix)), "")
+    base = name.removesuffix(kind)
     if base not in IMAGES:
-        raise LabError(f"image: {name} is not one of {', '.join(IMAGES)}, nor one of them with {KDUMP}")
+        raise LabError(f"image: {name} is not one of {', '.join(IMAGES)}, nor one of them with {' or '.join(KINDS)}")
     suite, pockets, pinned = IMAGES[base]
-    recipe = Recipe(suite, PACKAGES, pockets, pinned, SETUP + (KDUMP_SETUP if name.endswith(KDUMP) else ""))
+    packages, script = KINDS.get(kind, ((), ""))
+    recipe = Recipe(suite, PACKAGES + packages, pockets, pinned, SETUP + script)
     with locked(f"machine-{recipe.key}") as place:
         if not place.exists():
             _make_disk(build(recipe), place)
     return Image(name, place / "disk.raw", Boot(place / "vmlinuz", place / "initrd", ARGUMENTS))
 
 
-def tested() -> str:
-    """Return the name of the image that the kernel tests use: one for all of them, since it takes minutes to make."""
-    return os.environ.get("LINUX_MEMORY_OOM_IMAGE", "bookworm") + KDUMP
+def tested(kind: str = KDUMP) -> str:
+    """Return the name of the image that the kernel tests use: one for all of them, since it takes minutes to make.
+
+    kind: one of KINDS, for a test that needs another one.
+    """
+    return os.environ.get("LINUX_MEMORY_OOM_IMAGE", "bookworm") + kind
 
 
 def _make_disk(archive: Path, place: Path) -> None:
@@ -239,7 +257,10 @@ def free_port() -> int:
 
 @dataclass
 class Machine:
-    """A running machine. memory in bytes; append is added to the kernel's command line."""
+    """A running machine. memory in bytes; append is added to the kernel's command line.
+
+    forwards: further (port on loopback, port of the guest). Another machine reaches the first one at 10.0.2.2.
+    """
 
     image: Image
     place: Path
@@ -248,6 +269,7 @@ class Machine:
     append: str = ""
     disks: tuple[Disk, ...] = ()
     qemu_options: tuple[str, ...] = ()
+    forwards: tuple[tuple[int, int], ...] = ()
     port: int = field(default_factory=free_port)
     pid: int = 0
 
@@ -277,6 +299,7 @@ class Machine:
             raise LabError(f"there is no machine in {place}") from None
         known["disks"] = tuple(Disk(**disk) for disk in known["disks"])
         known["qemu_options"] = tuple(known["qemu_options"])
+        known["forwards"] = tuple(tuple(pair) for pair in known["forwards"])
         return cls(**{**known, "image": image(known["image"]), "place": place})
 
     def first_boot(self) -> Boot:
@@ -295,6 +318,7 @@ class Machine:
         for number, disk in enumerate(self.disks):
             drives.append((f"lab{number}", f"lab{number}.raw", f"format=raw,cache=unsafe{disk.throttling}"))
         drives.append(("labkey", "key.raw", "format=raw,readonly=on"))
+        ports = [(self.port, 22), *self.forwards]
         return [
             "qemu-system-x86_64",
             *accelerator,
@@ -302,7 +326,7 @@ class Machine:
             *("-display", "none", "-monitor", "none", "-serial", f"file:{self.console}", "-no-reboot"),
             *("-kernel", str(now.kernel), "-initrd", str(now.initrd)),
             *("-append", f"{now.arguments} {self.append}".strip()),
-            *("-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{self.port}-:22"),
+            *("-netdev", ",".join(["user,id=net", *(f"hostfwd=tcp:127.0.0.1:{ours}-:{its}" for ours, its in ports)])),
             *("-device", "virtio-net-pci,netdev=net", "-device", "virtio-rng-pci"),
             *(
                 word

@@ -72,6 +72,21 @@ def test_an_image_that_is_none():
         machines.image("buster")
 
 
+def test_each_kind_of_image_is_made_from_something_else(monkeypatch, tmp_path):
+    """A kind that one test needs leaves the images of all others as they are, which take minutes to make."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    made = {}
+    monkeypatch.setattr(machines, "build", lambda recipe: recipe)
+    monkeypatch.setattr(machines, "_make_disk", lambda recipe, place: made.update({recipe: place}))
+    for kind in ("", *machines.KINDS):
+        assert machines.image("bookworm" + kind).name == "bookworm" + kind
+    plain, kdump, remote = made
+    assert plain.packages == kdump.packages == machines.PACKAGES
+    assert remote.packages == machines.PACKAGES + machines.REMOTE_PACKAGES
+    assert (plain.script, kdump.script) == (machines.SETUP, machines.SETUP + machines.KDUMP_SETUP)
+    assert len(set(made.values())) == 3
+
+
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
     """Return a machine that a shell script stands in for."""
@@ -96,6 +111,9 @@ def test_the_command_line(machine):
     assert [drive.split(",")[1] for drive in drives] == ["id=root", "id=lab0", "id=lab1", "id=labkey"]
     assert [drive.endswith("throttling.bps-write=512") for drive in drives] == [False, True, False, False]
     assert f"user,id=net,hostfwd=tcp:127.0.0.1:{machine.port}-:22" in words
+    machine.forwards = ((7, 2049),)
+    net = next(word for word in machine.command(Boot(Path("/k"), Path("/i"), "")) if word.startswith("user,"))
+    assert net == f"user,id=net,hostfwd=tcp:127.0.0.1:{machine.port}-:22,hostfwd=tcp:127.0.0.1:7-:2049"
 
 
 @pytest.mark.parametrize(("flags", "kvm"), [("fpu vmx", True), ("fpu svm", True), ("fpu", False)])
@@ -106,7 +124,7 @@ def test_the_processor_decides_on_kvm(monkeypatch, flags, kvm):
 
 
 def test_a_machine_is_saved_whole(machine):
-    machine.pid = 7
+    machine.pid, machine.forwards = 7, ((7, 2049),)
     machine.save()
     assert machines.Machine.load(machine.place) == machine
 
