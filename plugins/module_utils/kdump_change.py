@@ -112,6 +112,11 @@ def mib(amount):
     return "%d MiB" % (amount // crashkernel.MIB)
 
 
+def or_more(amount):
+    """Return the least bytes for a sentence, rounded up: what it says is enough."""
+    return mib(amount + crashkernel.MIB - 1) + " or more"
+
+
 def parse_size(text, name):
     """Return bytes of "20G"; 0 for None. Raises Refused."""
     if text in (None, ""):
@@ -251,17 +256,19 @@ class Change:
         self.warnings.append(why)
 
     def _needs(self):
-        """Return (bytes that the crash kernel needs, whether that is its own initrd's size) or (None, False)."""
+        """Return (bytes that the crash kernel needs, or None where that is not known, bytes that it needs at least).
+
+        The two differ until its own initrd is made: it is smaller than the usual one, and nobody knows by how much.
+        """
         size, exact = self.host.initrd()
-        if size is None:
-            return None, False
         kernel = crashkernel.kernel_image(self.tree.text("/proc/iomem", ""))
         modules = crashkernel.modules_size(self.tree.text("/proc/modules", ""))
-        return crashkernel.needs(kernel, modules, size), exact
+        need = None if size is None else crashkernel.needs(kernel, modules, size)
+        return need, need if exact else crashkernel.needs(kernel, modules, 0)
 
     def _wished_value(self):
         """Return what crashkernel= is to be, and refuse what cannot work."""
-        self.need, exact = self._needs()
+        self.need, least = self._needs()
         asked = self.options["crashkernel"]
         value = " ".join(asked.split())
         if asked == "auto":
@@ -279,15 +286,13 @@ class Change:
             self._refuse(
                 "crashkernel: %s reserves %s, more than half of this host's %s" % (value, mib(amount), mib(self.memory))
             )
-        elif self.need and amount < self.need:
-            why = "crashkernel: %s reserves %s, and this host's crash kernel needs %s or more" % (
-                value,
-                mib(amount),
-                mib(self.need),
-            )
-            if exact:
-                self._refuse(why)
+        elif amount < least or (self.need and amount < self.need):
+            said = "crashkernel: %s reserves %s, and this host's crash kernel needs %s"
+            if amount < least:
+                without = "" if least == self.need else ", without any initrd"
+                self._refuse(said % (value, mib(amount), or_more(least)) + without)
             else:
+                why = said % (value, mib(amount), or_more(self.need))
                 self.warnings.append(why + ", estimated from the usual initrd: its own is not made yet")
         elif self.loader != "none" and not self.host.loader_is(value):
             recommended = self.host.estimate()

@@ -403,16 +403,27 @@ class Kernel:
 
     def _statistics(self):
         """Return the index of each counter in the statistics of a cgroup, or {} where it is not told."""
-        if self._has("mem_cgroup_stats_index"):
-            # Newer kernels keep a part of the counters, and whether their table starts at 0 or 1 is in no structure.
-            return {}
         wanted = {"NR_ANON_MAPPED", "NR_FILE_PAGES", "NR_SHMEM", "NR_FILE_DIRTY", "NR_WRITEBACK", "MEMCG_KMEM"}
+        place = self._places()
         found = {}
         for kind in ("node_stat_item", "memcg_stat_item"):
             for item in self._enumerators(kind):
-                if item.name in wanted:
-                    found[item.name] = item.value
+                index = place(item.value) if item.name in wanted else None
+                if index is not None:
+                    found[item.name] = index
         return found
+
+    def _places(self):
+        """Return a function from a counter to its place in the statistics of a cgroup, None where it is not kept there.
+
+        Since 6.10 only a part is kept, and a table tells the places (mm/memcontrol.c, init_memcg_stats()). The first
+        such kernels count places from 1 and leave 0 for what is not kept, later ones count from 0 and leave U8_MAX.
+        """
+        if not self._has("mem_cgroup_stats_index"):
+            return lambda value: value
+        table = [entry.value_() for entry in self.program["mem_cgroup_stats_index"]]
+        none, first = (0xFF, 0) if 0xFF in table else (0, 1)
+        return lambda value: table[value] - first if value < len(table) and table[value] != none else None
 
     def _group(self, group, unified, indices, events):
         counts, told = {}, {}

@@ -13,7 +13,8 @@ status 1. Tolerances, where the two mean something different:
 - cached: none beyond what crash leaves out (the swap cache);
 - Committed_AS: crash reads the shared counter alone, which lags by a batch per CPU (mm/mm_init.c: a share of RAM), so
   that only the order is compared: within 30 %;
-- memory of a task: crash leaves out what a CPU has not added yet: 64 pages per thread (TASK_RSS_EVENTS_THRESH);
+- memory of a task: the kernel's own table in the log, where it has one, and else crash, which adds what kernels before
+  6.2 keep in each thread. What no CPU has added yet differs: 64 pages per thread (TASK_RSS_EVENTS_THRESH);
 - objects of a slab cache: what each CPU holds may count as used or free: the objects of two slabs per CPU.
 """
 
@@ -124,11 +125,12 @@ def compare(crash: dict, told: dict) -> Comparison:
         found.same("swap", f"{path} used", device["used"], int(used) * 1024)
         found.same("swap", f"{path} priority", device["priority"], int(priority))
     ours = {task["pid"]: task for task in crash["processes"]["top"]}
+    table = (crash["report"] or {}).get("tasks") or []
+    listed = {row["pid"] for row in table}
     for pid, (rss, name) in sorted(told["tasks"].items()):
-        if pid in ours:
+        if pid in ours and pid not in listed:
             found.same("ps", f"{pid} {name}", ours[pid]["rss"], rss, 64 * page * ours[pid]["threads"])
-    # crash 8.0.2 finds only the running tasks of a Debian 6.1 kernel, so the kernel's own table is compared as well.
-    for row in (crash["report"] or {}).get("tasks") or []:
+    for row in table:
         task = ours.get(row["pid"], {})
         found.same(
             "report", f"{row['pid']} {row['comm']}", task.get("rss"), row["rss"], 64 * page * task.get("threads", 1)

@@ -163,12 +163,24 @@ def test_what_is_too_small_is_said_beforehand(tmp_path):
     host = Host(tmp_path)
     host.put("/var/lib/kdump/initrd.img-" + RELEASE, "x" * (20 * MIB))
     # 32 MiB kernel, 1 MiB modules, 3 * 20 MiB, 16 MiB.
-    with pytest.raises(Refused, match="96M reserves 96 MiB, and this host's crash kernel needs 108 MiB or more"):
+    with pytest.raises(Refused, match="96M reserves 96 MiB, and this host's crash kernel needs 109 MiB or more"):
         host.change(crashkernel="96M")
     assert host.change(crashkernel="128M").value == "128M"
     assert host.change(crashkernel="auto").value == "384M-:128M"
     host.put("/var/lib/kdump/initrd.img-" + RELEASE, "x" * (40 * MIB))
     assert host.change(crashkernel="auto").value == "224M"
+
+
+def test_what_is_too_small_even_without_an_initrd_is_refused_before_there_is_one(tmp_path):
+    host = Host(tmp_path)
+    host.put("/boot/initrd.img-" + RELEASE, "x" * (20 * MIB))
+    with pytest.raises(
+        Refused, match="48M reserves 48 MiB, and this host's crash kernel needs 49 MiB or more, without any initrd"
+    ):
+        host.change(crashkernel="48M")
+    change = host.change(crashkernel="64M")
+    assert (change.value, len(change.warnings)) == ("64M", 1)
+    assert "needs 109 MiB or more, estimated from the usual initrd" in change.warnings[0]
 
 
 BAD = {

@@ -14,6 +14,7 @@ import json
 import os
 import stat
 import struct
+from types import SimpleNamespace
 
 import oom_texts
 import pytest
@@ -405,3 +406,23 @@ def test_arguments_that_are_not_allowed(options, said):
 
 def test_an_empty_directory_holds_no_crash(tmp_path):
     assert module_read(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("table", "places"),
+    [
+        (None, [0, 1, 2]),
+        # Not kept: 0, and the first place is 1.
+        ([2, 0, 1], [1, None, 0]),
+        # Not kept: U8_MAX, and the first place is 0.
+        ([1, 0xFF, 0], [1, None, 0]),
+    ],
+)
+def test_where_a_kernel_keeps_the_counters_of_a_cgroup(table, places):
+    kernel = object.__new__(vmcore_drgn.Kernel)
+    entries = [SimpleNamespace(value_=lambda value=value: value) for value in table or []]
+    kernel.program = {"mem_cgroup_stats_index": entries}
+    kernel._has = lambda name: table is not None
+    place = kernel._places()
+    assert [place(value) for value in range(3)] == places
+    assert table is None or place(3) is None
