@@ -62,7 +62,7 @@ docs: venv ## Write the generated documentation anew
 	$(BIN)/python tests/tools/role_readme.py
 	$(BIN)/python tests/tools/remedy_doc.py
 
-experiments: venv packages ## Measure each remedy on each kernel anew (two hours under emulation): EXPERIMENTS, IMAGES
+experiments: venv packages ## Measure each remedy on each kernel anew (many hours under emulation): EXPERIMENTS, IMAGES
 	for image in $(or $(IMAGES),bullseye bookworm trixie backports); do for name in $(or $(EXPERIMENTS),$(ALL_EXPERIMENTS)); do \
 	  $(BIN)/python tests/lab/effects $$name $$image; done; done
 	$(MAKE) effects

@@ -80,7 +80,7 @@ def test_each_kind_of_image_is_made_from_something_else(monkeypatch, tmp_path):
     monkeypatch.setattr(machines, "_make_disk", lambda recipe, place: made.update({recipe: place}))
     for kind in ("", *machines.KINDS):
         assert machines.image("bookworm" + kind).name == "bookworm" + kind
-    plain, kdump, remote = made
+    plain, kdump, remote = list(made)
     assert plain.packages == kdump.packages == machines.PACKAGES
     assert remote.packages == machines.PACKAGES + machines.REMOTE_PACKAGES
     assert (plain.script, kdump.script) == (machines.SETUP, machines.SETUP + machines.KDUMP_SETUP)
