@@ -427,7 +427,8 @@ def check_sane(value):
         assert len(found["comm"]) <= 64
         assert -1000 <= found["oom_score_adj"] <= 1000
         assert found["threads"] >= 1
-        assert found["pss"] is None or 0 <= found["pss"] <= found["rss"] * 1.5 + MIB
+        # RSS is read earlier: of a process that is just starting it may be half of the PSS.
+        assert found["pss"] is None or found["pss"] >= 0
         assert "arguments" not in found
     json.dumps(value)
 
@@ -452,7 +453,7 @@ def test_live_host_finds_a_large_process():
     assert size <= found["rss"] < size + 40 * MIB
     assert found["comm"].startswith("python")
     assert found["uid"] == os.getuid()
-    assert found["pss"] is None or found["pss"] > size * 0.9
+    assert found["pss"] is None or size * 0.9 < found["pss"] < found["rss"] + 2 * MIB
     assert abs(found["start_time"] - started) < 20
 
 
@@ -503,6 +504,7 @@ def test_booted_machines(name):
             comm, uid, rss, threads = said[found["pid"]]
             assert (found["comm"], found["uid"], found["threads"]) == (comm, uid, threads)
             assert abs(found["rss"] - rss) < 8 * MIB
+            assert found["pss"] is None or found["pss"] <= found["rss"] * 1.5 + MIB
             compared += 1
     assert compared >= 8
     first = value["top"][0]
