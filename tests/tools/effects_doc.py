@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
@@ -31,7 +32,7 @@ HEAD = """<!-- SPDX-FileCopyrightText: 2026 linux_memory.oom contributors -->
 Measured on virtual machines with kernels of their own: the same failure without a role and with it, each on a fresh
 machine of the same image. Machines under emulation are slow: compare the columns of a table, not the tables.
 The command below each table repeats it; `make experiments` repeats all of them, and `make effects` writes this page
-from the numbers in [effects/](effects/).
+from the numbers in [effects/](effects/). In one line each, by the kernel:
 """
 
 
@@ -109,37 +110,156 @@ def plot(record: dict, path: Path) -> None:
     plt.close(figure)
 
 
-def section(record: dict, picture: str) -> str:
-    """Return the part of the page that tells of an experiment on one kernel."""
-    how = "under emulation" if record["emulated"] else "with KVM"
-    applied = "\n".join(
+def version(record: dict) -> tuple[int, ...]:
+    """Return the version of a record's kernel as numbers: 5.10 is older than 6.1."""
+    return tuple(int(part) for part in record["kernel"].split("-")[0].split("+")[0].split("."))
+
+
+def series_of(record: dict) -> str:
+    """Return the kernel's series, as a reader names it: 6.1."""
+    return ".".join(map(str, version(record)[:2]))
+
+
+def chain(name: str, *variants: str) -> Callable[[dict], str]:
+    """Return what tells one number of some machines of an experiment, in their order."""
+
+    def tell(record: dict) -> str:
+        numbers = {variant["name"]: variant["numbers"] for variant in record["variants"]}
+        return " → ".join(number(name, numbers[variant].get(name)) for variant in variants)
+
+    return tell
+
+
+def yes(name: str) -> Callable[[dict], str]:
+    """Return what counts the failures of an experiment for which a number is "yes"."""
+    return lambda record: (
+        f"{sum(variant['numbers'][name] == 'yes' for variant in record['variants'])} of {len(record['variants'])}"
+    )
+
+
+def panics(record: dict) -> str:
+    """Return how many cases end in a panic, setting by setting."""
+    told = [list(variant["numbers"].values()) for variant in record["variants"]]
+    return " → ".join(str(cases.count("the host panics")) for cases in told) + f" of {len(told[0])}"
+
+
+# The page's order, and what each experiment says in one line: (experiment, what, what tells it of a record).
+GLANCE: tuple[tuple[str, str, Callable[[dict], str]], ...] = (
+    (
+        "panic_on_oom_kdump",
+        "verdict: of the running host → of the log in the dump",
+        chain("verdict", "without", "panic and dump"),
+    ),
+    (
+        "panic_on_oom_kdump",
+        "what is kept: without → with the role",
+        chain("kept for later", "without", "panic and dump"),
+    ),
+    ("panic_on_oom_modes", "cases that panic: vm.panic_on_oom 0 → 1 → 2", panics),
+    (
+        "dirty_throttle",
+        "most that waited to be written: without → dirty bytes",
+        chain("peak of dirty + writeback (bytes)", "without", "dirty bytes"),
+    ),
+    (
+        "dirty_throttle",
+        "reader beside a direct writer stalled: without → writer limited",
+        chain("reader stalled on io (share of the time)", "direct, without", "direct, writer limited"),
+    ),
+    (
+        "swap_tuning",
+        "seconds until the OOM killer: without → swap file → scheduled restarts",
+        chain(
+            "OOM killer after (seconds; none: not while it was watched)", "without", "swap file", "scheduled restarts"
+        ),
+    ),
+    (
+        "cgroup_memory_limit",
+        "requests lost by innocent servers: without → MemoryMax → bounded restarts",
+        chain("requests lost", "without", "MemoryMax", "MemoryMax, bounded restarts"),
+    ),
+    ("diagnosis", "causes that were induced and named", yes("right")),
+    ("cure_rate", "failures cured by what `diagnose` proposed", yes("cured")),
+)
+
+
+def glance(records: dict[str, list[dict]]) -> str:
+    """Return the table of all experiments, a column for each kernel."""
+    kernels = {version(record)[:2]: series_of(record) for found in records.values() for record in found}
+    heads = [kernels[key] for key in sorted(kernels)]
+    lines = [["experiment", "what", *heads]]
+    for experiment, what, tell in GLANCE:
+        told = {series_of(record): tell(record) for record in records.get(experiment, [])}
+        lines.append([f"[{experiment}](#{experiment})", what, *(told.get(head, "not measured") for head in heads)])
+    first, *rest = ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join([first, "|---" * len(lines[0]) + "|", *rest])
+
+
+def applied(record: dict) -> str:
+    """Return which role was applied to which machine, with which variables."""
+    return "\n".join(
         f"- **{variant['name']}**: role `{variant['role']}` with `{json.dumps(variant['variables'])}`"
         for variant in record["variants"]
         if variant["role"]
     )
+
+
+def joined(*parts: str) -> str:
+    """Return paragraphs as one text, without those that are empty."""
+    return "\n\n".join(part for part in parts if part)
+
+
+def section(record: dict, picture: str, own: tuple[Callable[[dict], str], ...]) -> str:
+    """Return what an experiment has shown on one kernel; own: what tells what is not the same on all kernels."""
+    how = "under emulation" if record["emulated"] else "with KVM"
     shown = quantities(record)
-    plotted = f"![{', '.join(shown)} over the time]({picture})\n\n" if shown else ""
-    return (
-        f"### {record['experiment']}, kernel {record['kernel']}\n\n{record['setting']}\n\n{table(record)}\n\n{plotted}"
-        f"{applied}{2 * chr(10) if applied else ''}Measured on {record['date']}, {how}: `{record['command']}`.\n"
+    setting, roles = (tell(record) if tell in own else "" for tell in (setting_of, applied))
+    return joined(
+        f"### {record['experiment']}, kernel {record['kernel']}",
+        setting,
+        table(record),
+        f"![{', '.join(shown)} over the time]({picture})" if shown else "",
+        roles,
+        f"Measured on {record['date']}, {how}: `{record['command']}`.",
+    )
+
+
+def setting_of(record: dict) -> str:
+    """Return in what the failure was made to happen."""
+    return record["setting"]
+
+
+def chapter(experiment: str, found: list[dict]) -> str:
+    """Return what an experiment has shown, from the oldest kernel to the newest; what is the same is said once."""
+    own = tuple(tell for tell in (setting_of, applied) if len({tell(record) for record in found}) > 1)
+    common = [tell(found[0]) for tell in (setting_of, applied) if tell not in own]
+    return joined(
+        f"## {experiment}",
+        f"**{found[0]['title']}.**",
+        *common,
+        *(section(record, f"effects/{experiment}-{record['image']}.svg", own) for record in found),
     )
 
 
 def main() -> int:
     """Write the page and its plots."""
-    parts, titles = [HEAD], set()
-    for path in sorted((DOCS / "effects").glob("*.json")):
+    records: dict[str, list[dict]] = {}
+    for path in (DOCS / "effects").glob("*.json"):
         record = json.loads(path.read_text(encoding="utf-8"))
-        picture = path.with_suffix(".svg")
+        records.setdefault(record["experiment"], []).append(record)
         if quantities(record):
-            plot(record, picture)
-        if record["title"] not in titles:
-            parts.append(f"## {record['title']}\n")
-            titles.add(record["title"])
-        parts.append(section(record, f"effects/{picture.name}"))
-    (DOCS / "effects.md").write_text("\n".join(parts), encoding="utf-8")
-    print(f"docs/effects.md: {len(parts) - 1 - len(titles)} experiments")
-    return 0
+            plot(record, path.with_suffix(".svg"))
+    for found in records.values():
+        found.sort(key=version)
+    order = dict.fromkeys(experiment for experiment, _what, _tell in GLANCE)
+    chapters = [chapter(experiment, records[experiment]) for experiment in order if experiment in records]
+    page = joined(HEAD.rstrip(), glance(records), *chapters) + "\n"
+    (DOCS / "effects.md").write_text(page, encoding="utf-8")
+    print(f"docs/effects.md: {sum(map(len, records.values()))} records of {len(records)} experiments")
+    missing = set(records) - set(order)
+    if missing:
+        print(f"effects_doc.py: GLANCE does not know {', '.join(sorted(missing))}", file=sys.stderr)
+    return int(bool(missing))
 
 
 if __name__ == "__main__":
