@@ -14,7 +14,10 @@ ARGS ?=
 # Two machines of the kernel lab at a time, each file of tests having one; the longest comes first by its name.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-ALL_EXPERIMENTS := dirty_throttle swap_tuning cgroup_memory_limit panic_on_oom_kdump panic_on_oom_modes cure_rate diagnosis
+# What is repeated: ansible-core by its ends or all of it, kernels, experiments.
+CORES ?= 2.16 2.19
+IMAGES ?= bullseye bookworm trixie backports
+EXPERIMENTS ?= dirty_throttle swap_tuning cgroup_memory_limit panic_on_oom_kdump panic_on_oom_modes cure_rate diagnosis
 
 RUN := build/venv
 BIN := .venv/bin
@@ -33,17 +36,14 @@ test: packages test-fast scenarios kernel ## Everything: lint, sanity, unit, con
 
 test-fast: lint sanity unit ## Lint, sanity and unit tests: the loop while you work
 
-test-matrix: packages lint unit ## Everything, on every ansible-core and every kernel
-	$(BIN)/python tests/tools/sanity.py 2.16 2.17 2.18 2.19
-	$(BIN)/python tests/tools/scenarios.py
-	for image in bullseye bookworm trixie backports; do LINUX_MEMORY_OOM_IMAGE=$$image $(BIN)/pytest $(SIDE_BY_SIDE) tests/kernel; done
-	$(MAKE) experiments
+test-matrix: packages venv ## Everything, on every ansible-core and every kernel; goes on where one fails, and fails at the end
+	$(MAKE) --keep-going CORES="2.16 2.17 2.18 2.19" lint unit sanity scenarios-everywhere $(IMAGES:%=kernel-%) experiments
 
 lint: venv ## Style, documentation, licences, the Python floor
 	tests/tools/lint.sh
 
 sanity: venv ## ansible-test sanity on the oldest and the newest ansible-core
-	$(BIN)/python tests/tools/sanity.py 2.16 2.19
+	$(BIN)/python tests/tools/sanity.py $(CORES)
 
 unit: venv ## Unit tests, the page in a browser included
 	$(BIN)/pytest -n auto tests/unit tests/browser
@@ -52,8 +52,15 @@ scenarios: venv packages ## Molecule scenarios in systemd containers, and the ex
 	$(BIN)/python tests/tools/scenarios.py $(if $(SCENARIOS),,--ends) $(SCENARIOS)
 	$(if $(SCENARIOS),,$(BIN)/python tests/tools/user_repository.py)
 
+scenarios-everywhere: venv packages
+	$(BIN)/python tests/tools/scenarios.py
+	$(BIN)/python tests/tools/user_repository.py
+
 kernel: venv packages ## Machines with kernels of their own, diagnosed and changed over SSH (IMAGE=bookworm)
 	LINUX_MEMORY_OOM_IMAGE=$(or $(IMAGE),bookworm) $(BIN)/pytest $(SIDE_BY_SIDE) $(if $(TESTS),,-m "not matrix") $(or $(TESTS),tests/kernel)
+
+kernel-%: venv packages
+	LINUX_MEMORY_OOM_IMAGE=$* $(BIN)/pytest $(SIDE_BY_SIDE) tests/kernel
 
 bench: venv ## Measure (never part of the tests): BENCH=memory_facts, oom_report or roles
 	$(BIN)/python tests/benchmarks/bench_$(or $(BENCH),memory_facts).py
@@ -62,10 +69,11 @@ docs: venv ## Write the generated documentation anew
 	$(BIN)/python tests/tools/role_readme.py
 	$(BIN)/python tests/tools/remedy_doc.py
 
-experiments: venv packages ## Measure each remedy on each kernel anew (many hours under emulation): EXPERIMENTS, IMAGES
-	for image in $(or $(IMAGES),bullseye bookworm trixie backports); do for name in $(or $(EXPERIMENTS),$(ALL_EXPERIMENTS)); do \
-	  $(BIN)/python tests/lab/effects $$name $$image; done; done
+experiments: $(foreach image,$(IMAGES),$(EXPERIMENTS:%=experiment-%-$(image))) ## Measure each remedy on each kernel anew (many hours under emulation): EXPERIMENTS, IMAGES
 	$(MAKE) effects
+
+experiment-%: venv packages
+	$(BIN)/python tests/lab/effects $(subst -, ,$*)
 
 effects: ## Write docs/effects.md and its plots from the numbers in docs/effects
 	@$(PYTHON) tests/tools/environment.py build/docs requirements/docs.txt
@@ -90,4 +98,4 @@ collection:
 	@mkdir -p build/collections/ansible_collections/linux_memory
 	@ln -sfn ../../../.. build/collections/ansible_collections/linux_memory/oom
 
-.PHONY: help diagnose test test-fast test-matrix lint sanity unit scenarios kernel bench docs experiments effects build clean packages venv collection
+.PHONY: help diagnose test test-fast test-matrix lint sanity unit scenarios scenarios-everywhere kernel bench docs experiments effects build clean packages venv collection
