@@ -41,10 +41,14 @@ KINDS = {}  # name: Kind
 
 
 class Kind:
-    """One way to make memory fail. needs: what the machine must have; "start": it comes first, "end": it comes last."""
+    """One way to make memory fail. needs: what the machine must have; "start": it comes first, "end": it comes last.
 
-    def __init__(self, function, cause, accepted, needs):
+    told_from: the first kernel that says anything about it, as (5, 15); () for all.
+    """
+
+    def __init__(self, function, cause, accepted, needs, told_from):
         self.function, self.cause, self.accepted, self.needs = function, cause, (cause, *accepted), needs
+        self.told_from = told_from
 
     @property
     def told(self):
@@ -52,11 +56,11 @@ class Kind:
         return " ".join(self.function.__doc__.split())
 
 
-def kind(cause, accepted=(), needs=()):
+def kind(cause, accepted=(), needs=(), told_from=()):
     """Enter a function into the table under its own name."""
 
     def enter(function):
-        KINDS[function.__name__] = Kind(function, cause, tuple(accepted), frozenset(needs))
+        KINDS[function.__name__] = Kind(function, cause, tuple(accepted), frozenset(needs), told_from)
         return function
 
     return enter
@@ -566,7 +570,7 @@ def sysrq(crew):
     crew.wait()
 
 
-@kind("overcommit_limit")
+@kind("overcommit_limit", told_from=(5, 15))
 def overcommit(crew):
     """Strict accounting refuses a request (the kernel prints it from 5.15 on); nothing is killed."""
     crew.set("/proc/sys/vm/overcommit_memory", 2)
