@@ -102,7 +102,7 @@ def test_the_need_grows_by_what_the_load_needs(guest):
 
 def test_pages_that_are_wanted_back_count_and_others_do_not(guest):
     """The load is pushed out by a limit: what it touches comes back from swap all the time."""
-    guest.run("fallocate -l 512M /swap; chmod 600 /swap; mkswap -q /swap; swapon /swap")
+    guest.run("fallocate -l 512M /swap; chmod 600 /swap; mkswap /swap; swapon /swap")
     guest.run(f"systemctl set-property --runtime load.service MemoryMax={HELD // 2}M", seconds=900)
     wait_for_samples(guest, 4)
     found = answer(guest)

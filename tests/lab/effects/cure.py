@@ -29,7 +29,7 @@ SNAPSHOT = Path(__file__).resolve().parents[3] / "molecule" / "kernel" / "snapsh
 UNITS = "/etc/systemd/system"
 SLOW_DISK = machines.Disk(1024 * MIB, limit=4 * MIB)
 # A small swap area that somebody else has made.
-SWAP = "fallocate -l 192M /swap; chmod 600 /swap; mkswap -q /swap; swapon /swap"
+SWAP = "fallocate -l 192M /swap; chmod 600 /swap; mkswap /swap; swapon /swap"
 # Shielded from the OOM killer, so that it takes the innocent first.
 SHIELDED = f"""
 mkdir -p {UNITS}/hog.service.d
