@@ -20,6 +20,7 @@ import time
 
 from ansible_collections.linux_memory.oom.plugins.module_utils import (
     crashkernel,
+    dropin,
     kdump,
     kdump_config,
     kdump_host,
@@ -335,6 +336,7 @@ class Change:
             self.steps.append(("target", self._ask_server))
         self._plan_config(self.settings)
         self._plan_retention(self.directory if self._retains() else None)
+        self._plan_mount(self.directory)
         self._plan_directory()
         if self.loader != "none":
             self._plan_loader(self.value)
@@ -346,6 +348,7 @@ class Change:
         if self.text is not None:
             self._plan_config(self.settings)
         self._plan_retention(None)
+        self._plan_mount(None)
         self._plan_service(False)
         if self.loader != "none":
             self._plan_loader(None)
@@ -353,6 +356,7 @@ class Change:
 
     def _plan_absent(self):
         self._plan_retention(None)
+        self._plan_mount(None)
         if not self.managed:
             if self.loader == "grub" and not self.host.loader_undone():
                 self._plan_loader_undo()
@@ -589,6 +593,43 @@ class Change:
             if unit is not None:
                 self.host.call("systemctl", "enable", RETENTION_UNIT)
 
+    def _plan_mount(self, directory):
+        """Plan that the crash kernel mounts what the directory lies on before it saves a dump there.
+
+        Debian's waits for local-fs.target only, which does not wait for mounts with nofail (systemd.mount(5)). Wants=
+        and not Requires=: where the disk is gone, the dump goes below the mount point, and the host restarts.
+        """
+        if self.host.dump_service is None:
+            return
+        path = dropin.path_of(self.host.dump_service, kdump_remote.PURPOSE)
+        found = owned_file.read(self.host.real(path))
+        if found is not None and not owned_file.is_owned(found):
+            raise Refused("%s is there and was not written by this collection; move it away" % path)
+        mount = mount_of(mounts(self.tree), directory) if directory else None
+        unit = units.mount_unit(mount["mount"]) if mount and mount["mount"] != "/" else None
+        said = re.search(r"^After=(.*)$", found or "", re.MULTILINE)
+        before = said.group(1) if said and found == self._mount_text(said.group(1)) else "another file"
+        if found or unit:
+            self.item("mount", before if found else None, unit, lambda: self._set_mount(path, unit))
+
+    @staticmethod
+    def _mount_text(unit):
+        return owned_file.render(["[Unit]", "Wants=" + unit, "After=" + unit])
+
+    def _set_mount(self, path, unit):
+        real = self.host.real(path)
+        if unit is None:
+            owned_file.remove(real)
+            if not os.listdir(os.path.dirname(real)):
+                os.rmdir(os.path.dirname(real))
+        else:
+            owned_file.write(real, self._mount_text(unit), self.move)
+        if self._systemd():
+            self.host.call("systemctl", "daemon-reload")
+            said = self.host.call("systemctl", "show", "--property=After", "--value", self.host.dump_service)
+            if unit and unit not in said.split():
+                raise Failed("mount: systemd does not start %s after %s" % (self.host.dump_service, unit))
+
     def _systemd(self):
         return self.tree.is_dir("/run/systemd/system")
 
@@ -645,6 +686,8 @@ class Change:
         """The crash kernel is loaded where memory is set aside for it, and anew where what it does has changed."""
         if self.contained or not self.reserved or not self._systemd():
             return
+        if not self.loaded and self.reserved < (self.need or 0) and self.reboot_required():
+            return  # it would not fit into what there is, and fits into what the next boot reserves
         stale = self.host.family == kdump_config.RHEL and any(name == "config" for name, _step in self.steps)
         self.item("loaded", self.loaded and not stale, True, self._load)
 

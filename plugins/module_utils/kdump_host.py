@@ -48,6 +48,8 @@ class Host:
 
     family = None
     service = None
+    # What saves the dump in the crash kernel, where that is a unit on this host; else an initrd of its own does it.
+    dump_service = None
     config = None
     packages = ()
     programs = ()
@@ -114,6 +116,7 @@ class Debian(Host):
 
     family = kdump_config.DEBIAN
     service = "kdump-tools.service"
+    dump_service = "kdump-tools-dump.service"
     config = "/etc/default/kdump-tools"
     packages = ("kdump-tools", "makedumpfile")
     programs = ("kdump-config", "makedumpfile", "kexec")

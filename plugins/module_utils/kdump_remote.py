@@ -14,7 +14,10 @@ __metaclass__ = type
 
 import re
 
-from ansible_collections.linux_memory.oom.plugins.module_utils import units
+from ansible_collections.linux_memory.oom.plugins.module_utils import dropin, units
+
+# Whose drop-in it is that says which mount the crash kernel waits for; that settles no network.
+PURPOSE = "kdump"
 
 # Both families log in with it where no other is named (SSH_KEY of kdump-tools, sshkey of kdump.conf).
 DEFAULT_KEY = "/root/.ssh/kdump_id_rsa"
@@ -201,7 +204,7 @@ def network_problem(tree, target):
     """
     wanted = set()
     for directory in units.DIRECTORIES:
-        if tree.names(directory + "/kdump-tools-dump.service.d"):
+        if set(tree.names(directory + "/kdump-tools-dump.service.d")) - {dropin.file_name(PURPOSE)}:
             return None  # somebody has settled it in another way
         for kind in (".wants", ".requires"):
             wanted.update(tree.names("%s/network-online.target%s" % (directory, kind)))

@@ -14,6 +14,7 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import re
+import string
 
 # Earlier ones win. /lib is /usr/lib on merged systems, and the only one on Debian before 12 unmerged.
 DIRECTORIES = (
@@ -23,6 +24,8 @@ DIRECTORIES = (
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 )
+# What stands for itself in the name of a unit.
+_PLAIN = string.ascii_letters + string.digits + ":_."
 _INVOCATIONS = "/run/systemd/units"
 _LISTED = re.compile(r"^[ *●○×]*([A-Za-z0-9:_.\\@-]+\.[a-z]+) +\S+ +([a-z-]+) ", re.MULTILINE)
 _LISTED_FILE = re.compile(r"^([A-Za-z0-9:_.\\@-]+\.[a-z]+) +([a-z-]+)", re.MULTILINE)
@@ -30,6 +33,23 @@ _LIMIT = re.compile(r"^[ \t]*Memory(?:Max|Limit)[ \t]*=[ \t]*(\S*)", re.MULTILIN
 _LIMITABLE = (".service", ".slice", ".scope", ".socket", ".mount", ".swap")
 _ENABLED = ("enabled", "enabled-runtime", "alias", "linked", "linked-runtime")
 _ACTIVE = ("active", "activating", "deactivating", "reloading", "refreshing")
+
+
+def mount_unit(point):
+    """Return the name of the unit of a mount point (systemd.unit(5), "String Escaping for Inclusion in Names")."""
+    words = [word for word in point.split("/") if word]
+    name = "".join(map(_escaped, bytearray("/".join(words).encode("utf-8", "surrogateescape")))) or "-"
+    return (_escaped_byte(ord(".")) + name[1:] if name.startswith(".") else name) + ".mount"
+
+
+def _escaped(byte):
+    if byte == ord("/"):
+        return "-"
+    return chr(byte) if chr(byte) in _PLAIN else _escaped_byte(byte)
+
+
+def _escaped_byte(byte):
+    return "\\x%02x" % byte
 
 
 def parse_list_units(text):

@@ -23,6 +23,8 @@ description:
     rest byte for byte; the block remembers what there was before.
   - On Debian and Ubuntu a file for GRUB, C(/etc/default/grub.d/zz-linux_memory_oom-kdump.cfg), is read last. It takes
     every other C(crashkernel=) off the command line and adds one, so that none is ever there twice.
+  - Where dumps go to a file system of its own, a drop-in of C(kdump-tools-dump.service) lets the crash kernel mount that first, also where
+    C(/etc/fstab) says C(nofail).
   - Everything is checked before anything changes; see O(force) for what is refused because of the host's numbers.
 extends_documentation_fragment:
   - linux_memory.oom.attributes
@@ -177,7 +179,7 @@ items:
   contains:
     name:
       description:
-        - V(packages), V(directory), V(retention), V(crashkernel) - what the next boot reserves -, V(service), V(loaded),
+        - V(packages), V(directory), V(retention), V(mount) - what the crash kernel mounts before it saves a dump -, V(crashkernel) - what the next boot reserves -, V(service), V(loaded),
           V(reserved), or the name of a setting in the configuration file.
       type: str
     before:

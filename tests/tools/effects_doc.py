@@ -31,6 +31,7 @@ HEAD = """<!-- SPDX-FileCopyrightText: 2026 linux_memory.oom contributors -->
 
 Measured on virtual machines with kernels of their own: the same failure without a role and with it, each on a fresh
 machine of the same image. Machines under emulation are slow: compare the columns of a table, not the tables.
+Kernels before 5.15 print nothing where strict accounting refuses memory, and `diagnose` cannot name it there.
 The command below each table repeats it; `make experiments` repeats all of them, and `make effects` writes this page
 from the numbers in [effects/](effects/). In one line each, by the kernel:
 """

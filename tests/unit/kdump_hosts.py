@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -213,6 +214,9 @@ class Host:
             return 0, "1G-4G:192M,4G-64G:256M,64G-:512M\n" if words == ["get-default-crashkernel"] else ESTIMATE, ""
         elif name == "timeout":
             return self.server(words, data)
+        elif name == "systemctl" and words[0] == "show":
+            drop_ins = sorted((self.root / "etc/systemd/system" / (words[-1] + ".d")).glob("*.conf"))
+            return 0, " ".join(["network-online.target", *(self.after(path) for path in drop_ins)]) + "\n", ""
         elif name == "systemctl":
             self.systemctl(*words)
         elif name == "kexec":
@@ -221,6 +225,11 @@ class Host:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             return done.returncode, done.stdout, done.stderr
         return 0, "", ""
+
+    @staticmethod
+    def after(drop_in) -> str:
+        """Return what a drop-in says in After=."""
+        return " ".join(re.findall(r"^After=(.*)$", drop_in.read_text(encoding="utf-8"), re.MULTILINE))
 
     def grubby(self, words) -> str:
         """Change or print the entries."""

@@ -120,6 +120,69 @@ def test_the_crash_kernel_is_loaded_where_there_is_memory_for_it(host):
     assert change.loaded and not change.reboot_required()
 
 
+def test_a_crash_kernel_for_which_there_is_too_little_yet_waits_for_the_restart(tmp_path):
+    """As after a reservation that was forced: loading it would fail, and the play would end before the restart."""
+    host = Host(tmp_path)
+    host.put("/var/lib/kdump/initrd.img-" + RELEASE, "x" * (20 * MIB))
+    host.put("/sys/kernel/kexec_crash_size", str(64 * MIB))
+    host.put("/proc/cmdline", "ro crashkernel=64M")
+    host.fails["systemctl restart"] = "kexec_file_load failed: Cannot assign requested address"
+    change = host.apply(crashkernel="256M")
+    assert not change.loaded and change.reboot_required()
+    # Where nothing better comes with a restart, it is tried, and said.
+    with pytest.raises(Failed, match="Cannot assign requested address"):
+        host.apply(crashkernel="64M", force=True)
+
+
+MOUNTED = """\
+22 1 8:1 / / rw - ext4 /dev/vda1 rw
+31 22 8:16 / /srv rw - ext4 /dev/vdb rw
+32 31 8:32 / /srv/crash-dumps rw - xfs /dev/vdc rw
+"""
+DROP_IN = "/etc/systemd/system/kdump-tools-dump.service.d/50-linux_memory_oom-kdump.conf"
+
+
+def test_the_crash_kernel_waits_for_the_file_system_of_the_dumps(tmp_path):
+    host = Host(tmp_path)
+    host.put("/proc/self/mountinfo", MOUNTED)
+    before = host.files()
+    unit = r"srv-crash\x2ddumps.mount"
+    assert of(host.apply(path="/srv/crash-dumps/here"))["mount"] == (None, unit)
+    assert host.get(DROP_IN).splitlines()[1:] == ["[Unit]", "Wants=" + unit, "After=" + unit]
+    assert not host.change(path="/srv/crash-dumps/here").changed
+    assert of(host.apply(path="/srv/dumps"))["mount"] == (unit, "srv.mount")
+    host.put(DROP_IN, host.get(DROP_IN) + "After=network.target\n")
+    assert of(host.apply(path="/srv/dumps"))["mount"] == ("another file", "srv.mount")
+    assert of(host.apply(path="/var/crash"))["mount"] == ("srv.mount", None)
+    assert not (tmp_path / DROP_IN[1:]).parent.exists()
+    host.apply(path="/srv/dumps")
+    host.apply(state="absent")
+    assert host.files() == before
+
+
+def test_a_drop_in_of_somebody_else_is_not_overwritten(tmp_path):
+    host = Host(tmp_path)
+    host.put("/proc/self/mountinfo", MOUNTED)
+    host.put(DROP_IN, "[Unit]\n")
+    with pytest.raises(Refused, match="50-linux_memory_oom-kdump.conf is there and was not written by this"):
+        host.change(path="/srv/dumps")
+
+
+def test_a_mount_that_systemd_does_not_wait_for_is_said(tmp_path, monkeypatch):
+    host = Host(tmp_path)
+    host.put("/proc/self/mountinfo", MOUNTED)
+    host.put("/run/systemd/system/.keep", "")
+    monkeypatch.setattr(host, "after", lambda _path: "")
+    with pytest.raises(Failed, match=r"mount: systemd does not start kdump-tools-dump.service after srv.mount"):
+        host.apply(path="/srv/dumps")
+
+
+def test_the_crash_kernels_of_the_rhel_family_mount_by_themselves(tmp_path):
+    host = Host(tmp_path, "rhel")
+    host.put("/proc/self/mountinfo", MOUNTED)
+    assert "mount" not in of(host.apply(path="/srv/dumps"))
+
+
 def test_a_crash_kernel_that_does_not_load_is_a_failure_that_says_why(host):
     host.put("/sys/kernel/kexec_crash_size", str(256 * MIB))
     host.fails["systemctl restart"] = "kexec_file_load failed: Device or resource busy"

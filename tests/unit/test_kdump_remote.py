@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from ansible_collections.linux_memory.oom.plugins.module_utils import kdump_remote
+from ansible_collections.linux_memory.oom.plugins.module_utils import kdump_remote, owned_file
 from ansible_collections.linux_memory.oom.plugins.module_utils.kdump_change import Refused
 from hypothesis import given
 from hypothesis import strategies as st
@@ -303,7 +303,11 @@ def test_a_crash_kernel_without_a_network_is_refused(tmp_path):
     host.put("/etc/systemd/system/kdump-tools-dump.service.d/network.conf", "[Unit]\nWants=my-network.service\n")
     assert host.change(**SSH).warnings == []
     (tmp_path / "etc/systemd/system/kdump-tools-dump.service.d/network.conf").unlink()
-    (tmp_path / "etc/systemd/system/kdump-tools-dump.service.d").rmdir()
+    # Ours settles another thing, of an earlier target.
+    host.put(
+        "/etc/systemd/system/kdump-tools-dump.service.d/50-linux_memory_oom-kdump.conf",
+        owned_file.render(["[Unit]", "Wants=srv.mount"]),
+    )
     mask.unlink()
     assert host.change(**SSH).warnings == []
     (tmp_path / "etc/systemd/system/network-online.target.wants/systemd-networkd-wait-online.service").unlink()

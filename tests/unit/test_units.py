@@ -5,6 +5,8 @@
 """What files say of a systemd unit."""
 
 import os
+import shutil
+import subprocess
 
 import pytest
 from ansible_collections.linux_memory.oom.plugins.module_utils import units as subject
@@ -161,3 +163,22 @@ def write(root, **files):
 def test_units_that_are_limited_whether_they_run_or_not(tmp_path, files, limited):
     write(tmp_path, **files)
     assert subject.limited(Tree(str(tmp_path))) == limited
+
+
+@pytest.mark.parametrize(
+    ("point", "unit"),
+    [
+        ("/", "-.mount"),
+        ("/srv/crash", "srv-crash.mount"),
+        ("/var/lib/crash-dumps/", r"var-lib-crash\x2ddumps.mount"),
+        ("/.crash", r"\x2ecrash.mount"),
+        ("/srv/.crash", "srv-.crash.mount"),
+        ("/srv/a b+é", r"srv-a\x20b\x2b\xc3\xa9.mount"),
+    ],
+)
+def test_the_unit_of_a_mount_is_named_as_systemd_does(point, unit):
+    assert subject.mount_unit(point) == unit
+    escape = shutil.which("systemd-escape")
+    if escape:
+        said = subprocess.run([escape, "--path", "--suffix=mount", point], capture_output=True, text=True, check=True)
+        assert said.stdout.strip() == unit

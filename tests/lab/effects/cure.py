@@ -63,7 +63,7 @@ class Failure:
     """A failure: what guest.py lets happen and for how long, and whose fault it is.
 
     live: the host is diagnosed while it happens, once this command of the guest succeeds. units: those with another
-    command.
+    command. told_from: the first kernel that says anything of it, as (5, 15); () for all.
     """
 
     drive: str
@@ -74,6 +74,7 @@ class Failure:
     memory: int = 768 * MIB
     disks: tuple[machines.Disk, ...] = ()
     units: str = ""
+    told_from: tuple[int, ...] = ()
 
 
 # What a counterfactual speaks of: whether its number is the least or the most, and what the run with the remedy has of
@@ -85,6 +86,8 @@ MEASURES: dict[str, tuple[bool, Callable[[dict], float]]] = {
     "memory that may be promised": (True, lambda told: min(look["commit_limit"] for look in told["seen"])),
     "memory that may still be promised": (True, lambda told: min(look["promisable"] for look in told["seen"])),
 }
+# What is said of a failure that the kernel does not print.
+UNTOLD = "this kernel says nothing"
 # Below it a proposal is a comment in its file (plugin_utils/proposals.py).
 SURE_ENOUGH = 0.6
 
@@ -103,7 +106,7 @@ FAILURES = {
         units="'writer=write /srv/slow/written 800'",
     ),
     "a limit that is too low": Failure("limit", "tight", 40, LOW_LIMIT),
-    "strict accounting": Failure("refusal", "reserving", 40, STRICT),
+    "strict accounting": Failure("refusal", "reserving", 40, STRICT, told_from=(5, 15)),
 }
 
 
@@ -123,7 +126,11 @@ def rate(image: str, names: tuple[str, ...] = tuple(FAILURES)) -> dict:
         "changed in it, `remediate` applies it, the same failure is let happen again; then `audit` and `undo`.",
         "kernel": kernel,
         "variants": variants,
-        "broken": [f"{one['name']}: {one['numbers']['cured']}" for one in variants if one["numbers"]["cured"] != "yes"],
+        "broken": [
+            f"{one['name']}: {one['numbers']['cured']}"
+            for one in variants
+            if one["numbers"]["cured"] not in ("yes", UNTOLD)
+        ],
     }
 
 
@@ -140,7 +147,8 @@ def cured(one: machines.Machine, failure: Failure) -> dict:
         numbers = {"verdict": record["findings"][0]["cause"], **happened(told, failure, "before")}
         proposal = Path(place) / "host_vars" / "guest.yml"
         if not proposal.exists():
-            return {"role": "", "variables": {}, "series": {"time": []}, "numbers": {**numbers, "cured": "no proposal"}}
+            numbers["cured"] = UNTOLD if kernel_of(one) < failure.told_from else "no proposal"
+            return {"role": "", "variables": {}, "series": {"time": []}, "numbers": numbers}
         text = proposal.read_text(encoding="utf-8")
         proposal.write_text(text.replace("_reviewed: false", "_reviewed: true"), encoding="utf-8")
         reviewed = ("-e", f"@{proposal}")
@@ -165,6 +173,11 @@ def cured(one: machines.Machine, failure: Failure) -> dict:
         }
     )
     return {"role": ", ".join(roles), "variables": applied, "series": {"time": []}, "numbers": numbers}
+
+
+def kernel_of(one: machines.Machine) -> tuple[int, ...]:
+    """Return the series of the running kernel, as (6, 1)."""
+    return tuple(int(part) for part in one.run("uname -r").stdout.split(".")[:2])
 
 
 def promised(findings: list[dict], roles: list[str], again: dict) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cure
 import induce
 import machines
 import oom_fixtures
@@ -72,7 +73,7 @@ def named(collector: oom_fixtures.Collector, name: str) -> dict:
     first = diagnosed(collector.one, began)["findings"][0]
     right = "yes" if first["cause"] in kind.accepted else "no"
     if first["cause"] == "none" and tuple(map(int, collector.kernel.split("."))) < kind.told_from:
-        right = "this kernel says nothing"
+        right = cure.UNTOLD
     return {**told, "named": first["cause"], "right": right, "in words": first["summary"]}
 
 
