@@ -356,6 +356,7 @@ class Dropins:
     def apply(self):
         """Write, reload, compare; put everything back where it does not agree. Raises SystemdError and Differs."""
         written = []
+        limited = {first(one, "Id"): self._devices(one) for unit in self.units for one in unit.instances}
         try:
             for unit in self.units:
                 if unit.file_changes:
@@ -364,6 +365,7 @@ class Dropins:
             if self.running:
                 self.systemd.reload()
                 self._settle()
+                self._release(limited)
         except (SystemdError, Differs, EnvironmentError):
             self._put_back(written)
             raise
@@ -403,8 +405,45 @@ class Dropins:
         for unit in self.units:
             unit.instances = [one for one in shown[unit.id] if first(one, "LoadState") not in ("not-found", "masked")]
 
+    @staticmethod
+    def _devices(instance):
+        """Return {directive: paths of the devices that it limits}, as systemd shows a unit."""
+        found = {}
+        for directive in unit_groups.OF_DEVICES:
+            lines = instance.get(directive) or []
+            found[directive] = {line.rsplit(None, 1)[0] for line in lines if len(line.split()) > 1}
+        return found
+
+    def _release(self, before):
+        """Take limits on devices back that systemd has no more. Raises Differs."""
+        for unit in self.units:
+            for instance in unit.instances:
+                now, was = self._devices(instance), before.get(first(instance, "Id"), {})
+                for directive in unit_groups.OF_DEVICES:
+                    gone = was.get(directive, set()) - now[directive]
+                    left = self.groups.release(directive, gone, first(instance, "ControlGroup"))
+                    if left:
+                        raise Differs(
+                            "%s: %s is taken back, and the kernel still limits %s. The files are as they were before."
+                            % (first(instance, "Id"), directive, ", ".join(left))
+                        )
+
+    def _realize(self):
+        """Let systemd give units the controllers that they lack in the kernel."""
+        lacking = set()
+        for unit in self.units:
+            for instance in unit.instances:
+                group = first(instance, "ControlGroup")
+                for _section, directive, _values in unit.wanted:
+                    shown = instance.get(dropin.property_of(directive))
+                    lacking.add((os.path.dirname(group), self.groups.lacks(directive, shown, group)))
+        for above, controller in sorted(pair for pair in lacking if pair[1]):
+            self.systemd.realize(above, controller)
+
     def _settle(self):
         end = time.time() + SETTLE_SECONDS
+        self.look()
+        self._realize()
         while True:
             self.look()
             wrong = [text for unit in self.units for text in self._disagreements(unit)]

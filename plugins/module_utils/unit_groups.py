@@ -18,6 +18,9 @@ from ansible_collections.linux_memory.oom.plugins.module_utils import cgroups, d
 from ansible_collections.linux_memory.oom.plugins.module_utils.mounts import mounts
 from ansible_collections.linux_memory.oom.plugins.module_utils.unit_limits import ONLY_V2
 
+# Controllers as cgroup.controllers names them, by the names of v1.
+_CONTROLLERS = {"blkio": "io"}
+
 # directive: (controller of v1, file of v2, file of v1 or None)
 FILES = {
     "MemoryMax": ("memory", "memory.max", "memory.limit_in_bytes"),
@@ -42,6 +45,10 @@ _IO_KEYS = {
 _STAT_TAIL = re.compile(r"\) \S ")
 
 APPLIED, NOT_RUNNING, NOT_ENFORCED, DIFFERS = "applied", "not_running", "not_enforced", "differs"
+
+
+# Directives that limit single devices.
+OF_DEVICES = tuple(sorted(_IO_KEYS))
 
 
 class Groups:
@@ -102,6 +109,8 @@ class Groups:
             return NOT_ENFORCED, None, "cgroup v1 has no %s" % directive
         path = os.path.join(self._directory(group, controller) or "", name)
         text = self.tree.text(path)
+        if text is None and self._withheld(controller, group):
+            return DIFFERS, "nothing", "%s: is not there, and the kernel has the controller" % path
         if text is None:
             return NOT_ENFORCED, None, "%s: is not there, so this host's kernel does not limit the unit" % path
         same, value = self._compare(directive, shown, text)
@@ -110,6 +119,59 @@ class Groups:
         if not os.access(path, os.W_OK):
             return NOT_ENFORCED, value, "%s: is read-only and holds %s" % (path, value)
         return DIFFERS, value, "%s holds %s" % (path, value)
+
+    def _withheld(self, controller, group):
+        """Return whether the host has a controller and this group has not got it (v2)."""
+        if self.version != "v2":
+            return False
+        name = _CONTROLLERS.get(controller, controller)
+        host, own = self.place.directory, self._directory(group, controller)
+        offered, given = (self.tree.text(where + "/cgroup.controllers") for where in (host, own))
+        return given is not None and name in (offered or "").split() and name not in given.split()
+
+    def lacks(self, directive, shown, group):
+        """Return the controller, as cgroup.controllers names it, that a unit needs and has not got, or None."""
+        if directive not in FILES or not shown or not group or self.place is None:
+            return None
+        controller = FILES[directive][0]
+        return _CONTROLLERS.get(controller, controller) if self._withheld(controller, group) else None
+
+    def release(self, directive, paths, group):
+        """Let the kernel forget the limits of a unit that runs on devices: systemd leaves them when it is told of none.
+
+        Return the paths of the devices that it holds back all the same. With cgroup v1 0 is no limit.
+        """
+        controller, name, old = FILES[directive]
+        where = self._directory(group, controller) if group and self.place is not None else None
+        name = name if self.version == "v2" else old
+        left = []
+        for path in sorted(paths) if where and name else ():
+            number = self.number_of(path)
+            file = os.path.join(where, name)
+            if number is None or self._held(directive, self.tree.text(file, "")).get(number, "max") in ("max", "0"):
+                continue
+            words = "%s=max" % _IO_KEYS[directive] if self.version == "v2" else "0"
+            try:
+                with open(self.tree.real(file), "w", encoding="ascii") as handle:
+                    handle.write("%s %s\n" % (number, words))
+            except EnvironmentError:
+                pass  # said by what is read back
+            if self._held(directive, self.tree.text(file, "")).get(number, "max") not in ("max", "0"):
+                left.append(path)
+        return left
+
+    @staticmethod
+    def _held(directive, text):
+        """Return {device's number: limit} of io.max, or of a file of v1."""
+        held = {}
+        for line in text.split("\n"):
+            fields = line.split()
+            if len(fields) == 2 and "=" not in fields[1]:
+                held[fields[0]] = fields[1]
+            elif fields:
+                limits = dict(field.partition("=")[::2] for field in fields[1:])
+                held[fields[0]] = limits.get(_IO_KEYS[directive], "max")
+        return held
 
     def _compare(self, directive, shown, text):
         """Return (whether the file holds what systemd shows, what it holds)."""
@@ -128,13 +190,7 @@ class Groups:
         return wanted // page == have // page, value
 
     def _compare_devices(self, directive, shown, text):
-        held = {}
-        for line in text.split("\n"):
-            fields = line.split()
-            if len(fields) == 2 and "=" not in fields[1]:
-                held[fields[0]] = fields[1]
-            elif fields:
-                held[fields[0]] = dict(field.partition("=")[::2] for field in fields[1:]).get(_IO_KEYS[directive])
+        held = self._held(directive, text)
         same, told = True, []
         for line in shown:
             try:

@@ -345,6 +345,75 @@ def test_the_kernel_is_asked_on_cgroup_v2(tmp_path, directive, shown, name, text
         assert found[1] == value
 
 
+GROUP = "/system.slice/a.service"
+WITHHELD = {"sys/fs/cgroup/cgroup.controllers": "memory io pids\n", PLACE + "cgroup.controllers": "memory pids\n"}
+
+
+def test_a_controller_that_the_host_has_and_the_unit_has_not_is_a_difference(tmp_path):
+    one = groups(tmp_path, WITHHELD, V2)
+    assert one.check("IOWriteBandwidthMax", ["/dev/vda 5"], GROUP)[:2] == ("differs", "nothing")
+    assert one.lacks("IOWriteBandwidthMax", ["/dev/vda 5"], GROUP) == "io"
+    # What a kernel leaves out of a controller is not there for anybody.
+    assert one.check("MemoryZSwapMax", ["5"], GROUP)[0] == "not_enforced"
+    assert [one.lacks("MemoryZSwapMax", ["5"], GROUP), one.lacks("IOWriteBandwidthMax", [], GROUP)] == [None, None]
+    assert one.lacks("IOWriteBandwidthMax", ["/dev/vda 5"], "") is None
+
+
+def test_a_controller_that_the_host_has_not_is_not_enforced(tmp_path):
+    files = dict.fromkeys(WITHHELD, "memory pids\n")
+    one = groups(tmp_path, files, V2)
+    assert one.check("IOWriteBandwidthMax", ["/dev/vda 5"], GROUP)[0] == "not_enforced"
+    assert one.lacks("IOWriteBandwidthMax", ["/dev/vda 5"], GROUP) is None
+
+
+@pytest.mark.parametrize(
+    ("directive", "before", "written"),
+    [
+        ("IOWriteBandwidthMax", "254:0 rbps=max wbps=5 riops=max wiops=max\n", "254:0 wbps=max\n"),
+        ("IOReadIOPSMax", "254:0 rbps=max wbps=max riops=7 wiops=max\n", "254:0 riops=max\n"),
+        ("IOWriteBandwidthMax", "254:0 rbps=9 wbps=max riops=max wiops=max\n", None),
+        ("IOWriteBandwidthMax", "254:16 rbps=max wbps=5 riops=max wiops=max\n", None),
+    ],
+)
+def test_a_limit_on_a_device_is_taken_from_the_kernel(tmp_path, directive, before, written):
+    one = groups(tmp_path, {"sys/fs/cgroup/cgroup.controllers": "io\n", PLACE + "io.max": before}, V2)
+    assert one.release(directive, {"/dev/vda", "/dev/none"}, GROUP) == []
+    # The kernel would answer what it holds; this file holds what was written to it.
+    assert (tmp_path / PLACE / "io.max").read_text() == (written or before)
+
+
+def test_a_limit_that_the_kernel_keeps_is_said(tmp_path, monkeypatch):
+    held = "254:0 rbps=max wbps=5 riops=max wiops=max\n"
+    one = groups(tmp_path, {"sys/fs/cgroup/cgroup.controllers": "io\n", PLACE + "io.max": held}, V2)
+    monkeypatch.setattr(one.tree, "real", lambda _path: str(tmp_path / "elsewhere"))
+    monkeypatch.setattr(one.tree, "text", lambda _path, _default=None: held)
+    assert one.release("IOWriteBandwidthMax", {"/dev/vda"}, GROUP) == ["/dev/vda"]
+
+
+def test_a_limit_of_cgroup_v1_is_taken_from_the_kernel(tmp_path):
+    place = "sys/fs/cgroup/blkio/system.slice/a.service/blkio.throttle.write_bps_device"
+    files = {"sys/fs/cgroup/memory/memory.stat": "cache 1\n", place: "254:0 5\n"}
+    one = groups(tmp_path, files, V1 + "32 1 0:28 / /sys/fs/cgroup/blkio rw - cgroup cgroup rw,blkio\n")
+    assert one.release("IOWriteBandwidthMax", {"/dev/vda"}, GROUP) == []
+    assert (tmp_path / place).read_text() == "254:0 0\n"
+    assert one.release("IOReadIOPSMax", {"/dev/vda"}, GROUP) == []
+
+
+@pytest.mark.parametrize(
+    ("above", "controller", "words"),
+    [
+        ("/system.slice", "io", ["--slice=system.slice", "--property=IOAccounting=yes"]),
+        ("/", "memory", ["--slice=-.slice", "--property=MemoryAccounting=yes"]),
+        ("/user.slice/user-0.slice", "pids", ["--slice=user-0.slice", "--property=TasksAccounting=yes"]),
+        ("/user.slice/user-0.slice/user@0.service/app.slice/x.service", "io", None),
+    ],
+)
+def test_a_controller_is_brought_by_a_unit_that_starts_beside(above, controller, words):
+    calls = []
+    systemd.Systemd(lambda command, **_: calls.append(command) or (0, "", "")).realize(above, controller)
+    assert calls == ([["systemd-run", "--quiet", "--wait", "--collect", *words, "true"]] if words is not None else [])
+
+
 def test_what_cgroup_v1_cannot_is_said(tmp_path):
     place = "sys/fs/cgroup/memory/system.slice/a.service/"
     files = {"sys/fs/cgroup/memory/memory.stat": "cache 1\n", place + "memory.limit_in_bytes": "67108864\n"}
