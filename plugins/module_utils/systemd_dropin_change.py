@@ -37,7 +37,7 @@ from ansible_collections.linux_memory.oom.plugins.module_utils.systemd import (
 from ansible_collections.linux_memory.oom.plugins.module_utils.tree import Tree
 
 # systemd brings new limits to the groups soon after it has read its files, not before it says so.
-SETTLE_SECONDS = 5
+SETTLE_SECONDS = 30
 
 # What a limit on memory is, for the plan.
 _MEMORY = ("MemoryMax", "MemoryLimit", "MemoryHigh", "MemorySwapMax", "MemoryLow", "MemoryMin")
@@ -464,7 +464,6 @@ class Dropins:
                 found.append(
                     "%s: systemd %s %s." % (unit.name, "still reads" if loaded else "does not read", unit.path)
                 )
-            group = first(instance, "ControlGroup")
             for _section, directive, values in unit.wanted:
                 shown = instance.get(dropin.property_of(directive))
                 if dropin.agrees(directive, values, shown, self.host) is False:
@@ -475,13 +474,22 @@ class Dropins:
                         % (unit.name, directive, ", ".join(values), ", ".join(shown) or "nothing")
                     )
                     continue
-                status, value, _why = self.groups.check(directive, shown, group)
-                if status == unit_groups.DIFFERS:
-                    found.append(
-                        "%s: %s was set to %s, systemd has %s, and the kernel has %s."
-                        % (first(instance, "Id"), directive, ", ".join(values), ", ".join(shown), value)
-                    )
+                found.extend(self._kernel_disagrees(instance, directive, ", ".join(values)))
+            for item in unit.items:
+                if item["value"] is None:
+                    found.extend(self._kernel_disagrees(instance, item["directive"], "what it was before"))
         return found
+
+    def _kernel_disagrees(self, instance, directive, wanted):
+        """Return [a sentence] where the kernel has not got what systemd has: it follows a reload a while later."""
+        shown = instance.get(dropin.property_of(directive))
+        status, value, _why = self.groups.check(directive, shown, first(instance, "ControlGroup"))
+        if status != unit_groups.DIFFERS:
+            return []
+        return [
+            "%s: %s was set to %s, systemd has %s, and the kernel has %s."
+            % (first(instance, "Id"), directive, wanted, ", ".join(shown), value)
+        ]
 
     # Restarts
 

@@ -109,7 +109,7 @@ class Groups:
             return NOT_ENFORCED, None, "cgroup v1 has no %s" % directive
         path = os.path.join(self._directory(group, controller) or "", name)
         text = self.tree.text(path)
-        if text is None and self._withheld(controller, group):
+        if text is None and shown[0] != "infinity" and self._withheld(controller, group):
             return DIFFERS, "nothing", "%s: is not there, and the kernel has the controller" % path
         if text is None:
             return NOT_ENFORCED, None, "%s: is not there, so this host's kernel does not limit the unit" % path

@@ -10,10 +10,11 @@ import os
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import systemd_host
-from ansible_collections.linux_memory.oom.plugins.module_utils import systemd, unit_groups
+from ansible_collections.linux_memory.oom.plugins.module_utils import systemd, systemd_dropin_change, unit_groups
 from ansible_collections.linux_memory.oom.plugins.module_utils.tree import Tree
 from killed_at_each_call import killed_at_each_call
 
@@ -345,6 +346,17 @@ def test_the_kernel_is_asked_on_cgroup_v2(tmp_path, directive, shown, name, text
         assert found[1] == value
 
 
+def test_what_is_taken_back_is_waited_for_in_the_kernel():
+    dropins = object.__new__(systemd_dropin_change.Dropins)
+    kernel = {"MemoryMax": ("differs", "5", ""), "MemoryHigh": ("applied", "infinity", None)}
+    dropins.groups = SimpleNamespace(check=lambda directive, _shown, _group: kernel[directive])
+    instance = {"Id": ["a.service"], "DropInPaths": [""], "MemoryMax": ["infinity"], "MemoryHigh": ["infinity"]}
+    items = [{"directive": name, "value": None} for name in kernel]
+    unit = SimpleNamespace(name="a.service", path="/x", new_text=None, wanted=[], items=items, instances=[instance])
+    said = "a.service: MemoryMax was set to what it was before, systemd has infinity, and the kernel has 5."
+    assert dropins._disagreements(unit) == [said]
+
+
 GROUP = "/system.slice/a.service"
 WITHHELD = {"sys/fs/cgroup/cgroup.controllers": "memory io pids\n", PLACE + "cgroup.controllers": "memory pids\n"}
 
@@ -357,6 +369,13 @@ def test_a_controller_that_the_host_has_and_the_unit_has_not_is_a_difference(tmp
     assert one.check("MemoryZSwapMax", ["5"], GROUP)[0] == "not_enforced"
     assert [one.lacks("MemoryZSwapMax", ["5"], GROUP), one.lacks("IOWriteBandwidthMax", [], GROUP)] == [None, None]
     assert one.lacks("IOWriteBandwidthMax", ["/dev/vda 5"], "") is None
+
+
+def test_without_a_controller_there_is_no_limit(tmp_path):
+    files = {"sys/fs/cgroup/cgroup.controllers": "memory pids\n", PLACE + "cgroup.controllers": "pids\n"}
+    one = groups(tmp_path, files, V2)
+    assert one.check("MemoryMax", ["5"], GROUP)[0] == "differs"
+    assert one.check("MemoryMax", ["infinity"], GROUP)[0] == "not_enforced"
 
 
 def test_a_controller_that_the_host_has_not_is_not_enforced(tmp_path):
