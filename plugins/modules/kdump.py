@@ -179,7 +179,8 @@ items:
   contains:
     name:
       description:
-        - V(packages), V(directory), V(retention), V(mount) - what the crash kernel mounts before it saves a dump -, V(crashkernel) - what the next boot reserves -, V(service), V(loaded),
+        - V(packages), V(directory), V(retention), V(mount) - what the crash kernel mounts before it saves a dump -,
+          V(crashkernel) - what the next boot reserves -, V(service), V(loaded),
           V(reserved), or the name of a setting in the configuration file.
       type: str
     before:
