@@ -38,6 +38,8 @@ from ansible_collections.linux_memory.oom.plugins.module_utils.tree import Tree
 
 # systemd brings new limits to the groups soon after it has read its files, not before it says so.
 SETTLE_SECONDS = 30
+# After which it is helped: systemd 257 was seen to leave memory.max of a unit that runs as it was.
+PATIENCE_SECONDS = 5
 
 # What a limit on memory is, for the plan.
 _MEMORY = ("MemoryMax", "MemoryLimit", "MemoryHigh", "MemorySwapMax", "MemoryLow", "MemoryMin")
@@ -440,8 +442,20 @@ class Dropins:
         for above, controller in sorted(pair for pair in lacking if pair[1]):
             self.systemd.realize(above, controller)
 
+    def _hand_over(self):
+        """Write what systemd has to the groups that have something else."""
+        for unit in self.units:
+            directives = [directive for _section, directive, _values in unit.wanted]
+            directives += [item["directive"] for item in unit.items if item["value"] is None]
+            for instance in unit.instances:
+                group = first(instance, "ControlGroup")
+                for directive in directives:
+                    shown = instance.get(dropin.property_of(directive))
+                    if self.groups.check(directive, shown, group)[0] == unit_groups.DIFFERS:
+                        self.groups.write(directive, shown, group)
+
     def _settle(self):
-        end = time.time() + SETTLE_SECONDS
+        begin = time.time()
         self.look()
         self._realize()
         while True:
@@ -449,7 +463,9 @@ class Dropins:
             wrong = [text for unit in self.units for text in self._disagreements(unit)]
             if not wrong:
                 return
-            if time.time() > end:
+            if time.time() > begin + PATIENCE_SECONDS:
+                self._hand_over()
+            if time.time() > begin + SETTLE_SECONDS:
                 raise Differs(
                     "%s The files are as they were before, and systemd has read them again." % " ".join(wrong)
                 )

@@ -116,7 +116,7 @@ class Groups:
         same, value = self._compare(directive, shown, text)
         if same:
             return APPLIED, value, None
-        if not os.access(path, os.W_OK):
+        if not os.access(self.tree.real(path), os.W_OK):
             return NOT_ENFORCED, value, "%s: is read-only and holds %s" % (path, value)
         return DIFFERS, value, "%s holds %s" % (path, value)
 
@@ -135,6 +135,21 @@ class Groups:
             return None
         controller = FILES[directive][0]
         return _CONTROLLERS.get(controller, controller) if self._withheld(controller, group) else None
+
+    def write(self, directive, shown, group):
+        """Give a group the number that systemd shows; what is read back afterwards says whether the kernel took it."""
+        controller, second, old = FILES[directive]
+        name = second if self.version == "v2" else old
+        where = self._directory(group, controller)
+        if directive in _IO_KEYS or not where or not name or not self.tree.exists(os.path.join(where, name)):
+            return
+        endless = "-1" if self.version != "v2" and controller == "memory" else "max"
+        try:
+            text = endless if shown[0] == "infinity" else str(dropin.parse_size(shown[0]))
+            with open(self.tree.real(os.path.join(where, name)), "w", encoding="ascii") as handle:
+                handle.write(text + "\n")
+        except (ValueError, EnvironmentError):
+            pass
 
     def release(self, directive, paths, group):
         """Let the kernel forget the limits of a unit that runs on devices: systemd leaves them when it is told of none.

@@ -401,6 +401,30 @@ def test_a_limit_on_a_device_is_taken_from_the_kernel(tmp_path, directive, befor
     assert (tmp_path / PLACE / "io.max").read_text() == (written or before)
 
 
+@pytest.mark.parametrize(
+    ("mounts", "place", "written"),
+    [
+        (V2, PLACE + "memory.max", "max\n"),
+        (V1, "sys/fs/cgroup/memory/system.slice/a.service/memory.limit_in_bytes", "-1\n"),
+    ],
+)
+def test_a_limit_of_memory_that_the_kernel_keeps_is_written(tmp_path, mounts, place, written):
+    files = {"sys/fs/cgroup/cgroup.controllers": "memory\n", "sys/fs/cgroup/memory/memory.stat": "", place: "8192\n"}
+    one = groups(tmp_path, files, mounts)
+    dropins = object.__new__(systemd_dropin_change.Dropins)
+    dropins.groups = one
+    instance = {"ControlGroup": [GROUP], "MemoryMax": ["infinity"]}
+    item = {"directive": "MemoryMax", "value": None}
+    dropins.units = [SimpleNamespace(wanted=[], items=[item], instances=[instance])]
+    dropins._hand_over()
+    assert (tmp_path / place).read_text() == written
+    one.write("MemoryMax", ["4096"], GROUP)
+    assert (tmp_path / place).read_text() == "4096\n"
+    # What is not there is not made.
+    one.write("MemoryHigh", ["4096"], GROUP)
+    assert not (tmp_path / place).with_name("memory.high").exists()
+
+
 def test_a_limit_that_the_kernel_keeps_is_said(tmp_path, monkeypatch):
     held = "254:0 rbps=max wbps=5 riops=max wiops=max\n"
     one = groups(tmp_path, {"sys/fs/cgroup/cgroup.controllers": "io\n", PLACE + "io.max": held}, V2)
