@@ -15,7 +15,7 @@ ARGS ?=
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
 # What is repeated: ansible-core by its ends or all of it, kernels, experiments.
-CORES ?= 2.16 2.19
+ANSIBLE_CORES ?= 2.16 2.19
 IMAGES ?= bullseye bookworm trixie backports
 EXPERIMENTS ?= dirty_throttle swap_tuning cgroup_memory_limit panic_on_oom_kdump panic_on_oom_modes cure_rate diagnosis
 
@@ -37,13 +37,13 @@ test: packages test-fast scenarios kernel ## Everything: lint, sanity, unit, con
 test-fast: lint sanity unit ## Lint, sanity and unit tests: the loop while you work
 
 test-matrix: packages venv ## Everything, on every ansible-core and every kernel; goes on where one fails, and fails at the end
-	$(MAKE) --keep-going CORES="2.16 2.17 2.18 2.19" lint unit sanity scenarios-everywhere $(IMAGES:%=kernel-%) experiments
+	$(MAKE) --keep-going ANSIBLE_CORES="2.16 2.17 2.18 2.19" lint unit sanity scenarios-everywhere $(IMAGES:%=kernel-%) experiments
 
 lint: venv ## Style, documentation, licences, the Python floor
 	tests/tools/lint.sh
 
 sanity: venv ## ansible-test sanity on the oldest and the newest ansible-core
-	$(BIN)/python tests/tools/sanity.py $(CORES)
+	$(BIN)/python tests/tools/sanity.py $(ANSIBLE_CORES)
 
 unit: venv ## Unit tests, the page in a browser included
 	$(BIN)/pytest -n auto tests/unit tests/browser

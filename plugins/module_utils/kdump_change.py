@@ -15,6 +15,7 @@ __metaclass__ = type
 import errno
 import os
 import re
+import shlex
 import tempfile
 import time
 
@@ -627,7 +628,8 @@ class Change:
         if self._systemd():
             self.host.call("systemctl", "daemon-reload")
             said = self.host.call("systemctl", "show", "--property=After", "--value", self.host.dump_service)
-            if unit and unit not in said.split():
+            # Names with backslashes are quoted as for a shell.
+            if unit and unit not in shlex.split(said):
                 raise Failed("mount: systemd does not start %s after %s" % (self.host.dump_service, unit))
 
     def _systemd(self):

@@ -396,6 +396,9 @@ class Dropins:
         if self.running and written:
             try:
                 self.systemd.reload()
+                # What was handed over is in the kernel by now.
+                self.look()
+                self._hand_over()
             except SystemdError:
                 pass  # the first error is the one to tell
 

@@ -228,8 +228,9 @@ class Host:
 
     @staticmethod
     def after(drop_in) -> str:
-        """Return what a drop-in says in After=."""
-        return " ".join(re.findall(r"^After=(.*)$", drop_in.read_text(encoding="utf-8"), re.MULTILINE))
+        """Return what a drop-in says in After=, as systemctl show quotes it (seen with systemd 247, 252 and 257)."""
+        names = " ".join(re.findall(r"^After=(.*)$", drop_in.read_text(encoding="utf-8"), re.MULTILINE)).split()
+        return " ".join('"%s"' % name.replace("\\", "\\\\") if "\\" in name else name for name in names)
 
     def grubby(self, words) -> str:
         """Change or print the entries."""

@@ -145,6 +145,7 @@ DROP_IN = "/etc/systemd/system/kdump-tools-dump.service.d/50-linux_memory_oom-kd
 def test_the_crash_kernel_waits_for_the_file_system_of_the_dumps(tmp_path):
     host = Host(tmp_path)
     host.put("/proc/self/mountinfo", MOUNTED)
+    host.put("/run/systemd/system/.keep", "")
     before = host.files()
     unit = r"srv-crash\x2ddumps.mount"
     assert of(host.apply(path="/srv/crash-dumps/here"))["mount"] == (None, unit)

@@ -425,6 +425,31 @@ def test_a_limit_of_memory_that_the_kernel_keeps_is_written(tmp_path, mounts, pl
     assert not (tmp_path / place).with_name("memory.high").exists()
 
 
+def test_a_unit_without_the_controller_gets_it_before_it_is_looked_at(tmp_path, monkeypatch):
+    dropins = object.__new__(systemd_dropin_change.Dropins)
+    dropins.groups, dropins.look, brought = groups(tmp_path, WITHHELD, V2), lambda: None, []
+    dropins.systemd = SimpleNamespace(realize=lambda *what: brought.append(what))
+    instance = {"Id": ["a.service"], "ControlGroup": [GROUP], "IOWriteBandwidthMax": ["/dev/vda 5"]}
+    wanted = [("Service", "IOWriteBandwidthMax", ["/dev/vda 5"])]
+    dropins.units = [SimpleNamespace(wanted=wanted, items=[], instances=[instance])]
+    monkeypatch.setattr(dropins, "_disagreements", lambda _unit: [])
+    dropins._settle()
+    assert brought == [("/system.slice", "io")]
+
+
+def test_what_is_put_back_is_put_back_in_the_kernel(tmp_path):
+    """It had been handed over before another unit disagreed."""
+    one = groups(tmp_path, {"sys/fs/cgroup/cgroup.controllers": "memory\n", PLACE + "memory.max": "4096\n"}, V2)
+    dropins = object.__new__(systemd_dropin_change.Dropins)
+    dropins.groups, dropins.running, dropins.look, dropins._write = one, True, lambda: None, lambda *_what: None
+    dropins.systemd = SimpleNamespace(reload=lambda: None)
+    instance = {"ControlGroup": [GROUP], "MemoryMax": ["infinity"]}
+    unit = SimpleNamespace(wanted=[("Service", "MemoryMax", ["4096"])], items=[], instances=[instance], text=None)
+    dropins.units = [unit]
+    dropins._put_back([unit])
+    assert (tmp_path / PLACE / "memory.max").read_text() == "max\n"
+
+
 def test_a_limit_that_the_kernel_keeps_is_said(tmp_path, monkeypatch):
     held = "254:0 rbps=max wbps=5 riops=max wiops=max\n"
     one = groups(tmp_path, {"sys/fs/cgroup/cgroup.controllers": "io\n", PLACE + "io.max": held}, V2)
