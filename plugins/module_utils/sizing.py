@@ -11,8 +11,9 @@ What each sample says the load needed, in bytes, at the least, likely and at the
 - the part of swap that is wanted back: what was read back in the last minutes before the sample, and no more than is
   in use. At the most, all that is in use.
 - the page cache that is used: at the least what programs have mapped (their own code); likely also what was used more
-  than once (the active list), and what had to be read again though it had been there not long before, which is what
-  the kernel calls a refault (Documentation/mm/multigen_lru.rst, mm/workingset.c); at the most all of it.
+  than once (the active list; half of the cache where that is not told), and what had to be read again though it had
+  been there not long before, which is what the kernel calls a refault (Documentation/mm/multigen_lru.rst,
+  mm/workingset.c); at the most all of it.
 
 The host needs the largest of these over the window, and what the kernel keeps free for itself
 (calculate_totalreserve_pages() in mm/page_alloc.c).
@@ -85,6 +86,7 @@ def demands(samples):
                 "swap": hot,
                 "cold_swap": used - hot,
                 "cache": cache,
+                "cache_told": sample["active_file"] is not None,
                 "least": held + mapped,
                 "likely": held + hot + cache,
                 "most": held + used + max(cache, sample["file"] + refaulted),
@@ -287,6 +289,7 @@ def size(samples, reserve, headroom_percent, horizon_days):
             "page_cache": largest["cache"],
             "reserve": reserve,
         },
+        "page_cache_told": largest["cache_told"],
         "at_least_only": short,
         "growth": grows,
         "full": full_at(grows, wanted[-1]["time"], total - likely),

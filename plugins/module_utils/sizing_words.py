@@ -48,8 +48,8 @@ def with_units(applications, units):
 
 def sentences(source, sizing, applications, options):
     """Return the answer and its reasons, a sentence each."""
-    said = [_need(sizing), _advice(sizing, options), _parts(sizing), _interval(sizing), _window(source, sizing)]
-    said += [_short(sizing), _growth(sizing), _swap(sizing)]
+    said = [_need(sizing), _advice(sizing, options), _parts(sizing), _cache(sizing), _interval(sizing)]
+    said += [_window(source, sizing), _short(sizing), _growth(sizing), _swap(sizing)]
     said += [_unit(unit) for unit in sizing["units"][:MOST_UNITS] if unit["peak"] >= LEAST_UNIT]
     said += [_together(sizing), _committed(sizing)]
     said += [_application(one) for one in applications if one["running"]]
@@ -90,6 +90,15 @@ def _parts(sizing):
             in_words(parts["page_cache"]),
             in_words(parts["reserve"]),
         )
+    )
+
+
+def _cache(sizing):
+    if sizing["page_cache_told"]:
+        return None
+    return (
+        "What of the page cache is used again and again was not told (the multi-generational LRU and some archives do "
+        "not): half of it is taken for that."
     )
 
 

@@ -101,6 +101,11 @@ sizing:
     parts:
       description: What RV(sizing.likely) is made of, C(held), C(swap_wanted_back), C(page_cache) and what the kernel keeps, C(reserve).
       type: dict
+    page_cache_told:
+      description:
+        - Whether the kernel or the archive tells what of the page cache was used more than once. The multi-generational LRU does not; half
+          of the cache is then taken for likely needed.
+      type: bool
     at_least_only:
       description: Why the need may be larger than what could be seen. Null where memory was not short.
       type: str

@@ -54,6 +54,7 @@ from ansible_collections.linux_memory.oom.plugins.plugin_utils.from_report impor
     latest,
     of_crash,
     state_of_report,
+    with_earlier,
 )
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.human import size
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.shortage import Level, Shortage, judge
@@ -334,15 +335,15 @@ def diagnose(facts: Mapping[str, Any], reports: Sequence[Any] = (), crash: Any =
     facts is the value of ansible_facts.linux_memory, any part of it missing; reports those of oom_report_info, of which
     the newest decides and the others tell of growth; crash the result of vmcore_info or None.
     """
-    facts = mapping(facts)
-    state = state_of(facts)
+    facts, told = mapping(facts), in_order(reports)
+    state = with_earlier(state_of(facts), told)
     now = findings_of(state)
     if was_read(crash) and of_crash(crash) is None:
         # The panic had another reason than the OOM killer; what held memory then is told nevertheless.
         found = findings_of(state_of_crash(crash))
         tell(found, crash)
         return found
-    reported = _reported(state, in_order(reports), crash)
+    reported = _reported(state, told, crash)
     if reported is None:
         return now
     then, past = reported

@@ -260,6 +260,7 @@ def state_of(facts: Mapping[str, Any]) -> State:
     container = text(at(system, "container"))
     tasks = tasks_of(facts.get("processes"))
     kills = number(at(facts, "oom", "kills"))
+    read, up = number(at(system, "time")), number(at(system, "uptime"))
     reasons = {text(key): text(why) for key, why in mapping(facts.get("unavailable")).items()}
     # lxcfs shows a container its own numbers in /proc/meminfo; every other container sees the machine's.
     shared = container is not None and container != "lxc"
@@ -283,4 +284,6 @@ def state_of(facts: Mapping[str, Any]) -> State:
         kills_since_boot=number(at(vmstat, "counters", "oom_kill")) if kills is None else kills,
         lru_gen=flag(at(system, "lru_gen")),
         unavailable={key: why for key, why in reasons.items() if key and why},
+        time=read,
+        booted=None if None in (read, up) else read - up,
     )

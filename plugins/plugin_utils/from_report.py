@@ -10,6 +10,7 @@ report of a cgroup has no counters of the host: the memory of its State is then 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -443,13 +444,34 @@ def earlier_of(
     report: Mapping[str, Any], reports: Iterable[Mapping[str, Any]], facts: State, units: Units
 ) -> tuple[Moment, ...]:
     """Return what was held in the host's reports of the same shortage before this one, the last ones of many."""
-    now = _moment(report)
+    same = (
+        each
+        for each in reports
+        if each is not report and each.get("boot") == report.get("boot") and each.get("scope") == report.get("scope")
+    )
+    return _moments(same, _moment(report), facts, units)
+
+
+def with_earlier(facts: State, reports: Sequence[Mapping[str, Any]]) -> State:
+    """Return the state of facts that knows what was held in the reports of the host's shortage in the minutes before.
+
+    Who was killed in them is no longer there, and comes back. reports are oldest first.
+    """
+    same = [
+        each
+        for each in reports
+        if each.get("scope") == "global" and (number(each.get("epoch")) or 0) >= (facts.booted or math.inf)
+    ]
+    units = units_of(same[-1], reports, facts) if same else {}
+    return replace(facts, earlier=_moments(same, facts.time, facts, units))
+
+
+def _moments(reports: Iterable[Mapping[str, Any]], now: float | None, facts: State, units: Units) -> tuple[Moment, ...]:
+    """Return what was held in those reports that are of the minutes before."""
     found = []
     for each in reports:
         moment = _moment(each)
-        if each is report or None in (now, moment) or not 0 <= now - moment <= limit("same_shortage"):
-            continue
-        if each.get("boot") != report.get("boot") or each.get("scope") != report.get("scope"):
+        if None in (now, moment) or not 0 <= now - moment <= limit("same_shortage"):
             continue
         tasks = tasks_of(each, units)
         then = State(memory=memory_of(each, facts, tasks), swap=_swap_of(each))
@@ -476,8 +498,7 @@ def state_of_report(report: Mapping[str, Any], facts: State, reports: Sequence[M
     """
     units = units_of(report, reports, facts)
     tasks = tasks_of(report, units)
-    earlier = earlier_of(report, reports, facts, units)
-    event = replace(event_of(report), **joined(report, reports, tasks), earlier=earlier)
+    event = replace(event_of(report), **joined(report, reports, tasks))
     state = State(
         origin="report",
         container=facts.container,
@@ -489,6 +510,7 @@ def state_of_report(report: Mapping[str, Any], facts: State, reports: Sequence[M
         overcommit=facts.overcommit,
         lru_gen=facts.lru_gen,
         event=event,
+        earlier=earlier_of(report, reports, facts, units),
     )
     if event.kind != "oom" and not event.counted:
         return replace(state, subject=facts.subject, memory=facts.memory, swap=facts.swap)

@@ -288,7 +288,7 @@ class Event:
 
     kind, scope, constraint and outcome are those of oom_report_info; whole is False for a truncated report; nodes are
     those that the request might use, None for any; repeats are the reports of the same kind and place, this included,
-    and period the seconds between them; earlier are those of the minutes before.
+    and period the seconds between them.
     """
 
     kind: str = "oom"
@@ -312,12 +312,14 @@ class Event:
     repeats: int = 1
     period: float | None = None
     growth: tuple[tuple[float | None, float], ...] = ()
-    earlier: tuple[Moment, ...] = ()
 
 
 @dataclass(frozen=True)
 class State:
-    """One moment of one host. origin is "facts" or "report"; subject is how a sentence begins to speak of it."""
+    """One moment of one host. origin is "facts" or "report"; subject is how a sentence begins to speak of it.
+
+    time and booted are seconds since 1970; earlier are the reports of the same shortage in the minutes before.
+    """
 
     origin: str = "facts"
     subject: str = "This host"
@@ -340,6 +342,9 @@ class State:
     lru_gen: bool | None = None
     unavailable: Mapping[str, str] = field(default_factory=dict)
     event: Event | None = None
+    time: float | None = None
+    booted: float | None = None
+    earlier: tuple[Moment, ...] = ()
 
     def others(self, amount: float, owner: Task | None) -> float | None:
         """Return what all others hold, in swap too, where an owner holds so much; None where that is not known.
@@ -347,12 +352,19 @@ class State:
         What the owner has driven into swap comes back once it is bounded, and so does who was killed: in a shortage
         with several kills it is the most of all its reports.
         """
+        now = self.others_now(amount, owner)
+        return None if now is None else max(now, self._others_before(owner))
+
+    def others_now(self, amount: float, owner: Task | None) -> float | None:
+        """Return the same without who was killed before."""
         if self.to_fit is None:
             return None
         counted = sum(pool.size for pool in self.pools)
-        mine = apart(amount, owner.shared if owner else 0, counted, self.programs)
-        earlier = self.event.earlier if self.event and owner else ()
-        return max([max(0, self.to_fit - mine), *(each.held - each.of(owner) for each in earlier)])
+        return max(0, self.to_fit - apart(amount, owner.shared if owner else 0, counted, self.programs))
+
+    def _others_before(self, owner: Task | None) -> float:
+        """Return the most that all others held in an earlier report; 0 where the owner is nobody that it could list."""
+        return max((each.held - each.of(owner) for each in self.earlier), default=0) if owner else 0
 
     @property
     def demand(self) -> float | None:

@@ -17,7 +17,7 @@ from ansible_collections.linux_memory.oom.plugins.plugin_utils import from_repor
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.diagnosis import diagnose
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import State
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import level, limit
-from diagnose_hosts import host, meminfo
+from diagnose_hosts import host, meminfo, pressure, process
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_diagnose_contract import JUNK, assert_well_formed, paths
@@ -568,3 +568,38 @@ def test_what_forks_share_is_not_taken_from_the_room_of_others():
     # What the servers hold, and a tenth of the host, is left to others.
     assert limits["MemoryMax"] <= TOTAL * 0.9 - 3 * GIB
     assert limits["MemoryMax"] > TOTAL * 0.9 - 4.5 * GIB
+
+
+def short_after_a_kill(seconds: float, up: float = 3600):
+    """Return facts of a host of 8 GiB, short of memory still, and the report of a kill so many seconds before.
+
+    At the report hog.service had 4 GiB and app.service 3 GiB; now that is dead and hog.service has 6.5 GiB.
+    """
+    killed = dict(TASK, pid=901, comm="app", rss=3 * GIB)
+    tasks = [dict(HOG, rss=4 * GIB), killed]
+    before = report(tasks=tasks, victim=killed, victims=[killed], task_memcg="/system.slice/app.service", epoch=1.75e9)
+    owners = {"file": 0.1, "shmem": 0, "slab_reclaimable": 0.02, "slab_unreclaimable": 0.1, "lost": 0}
+    hog = process(HOG["comm"], 6.5, HOG["pid"], "hog.service")
+    return before, host(
+        system={"time": 1.75e9 + seconds, "uptime": up},
+        meminfo=meminfo(total=8, anon=6.8, available=0.2, swap_total=0, swap_free=0, **owners),
+        pressure={"memory": pressure(60)},
+        processes={"top": [hog], "by_comm": []},
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "up", "room_for_the_killed"),
+    [(30, 3600, True), (limit("same_shortage") + 1, 3600, False), (30, 20, False)],
+)
+def test_a_limit_leaves_room_for_who_was_killed_just_before(seconds, up, room_for_the_killed):
+    """Reports of another boot, or of a while ago, say nothing about who comes back."""
+    before, facts = short_after_a_kill(seconds, up)
+    alone = next(each for each in diagnose(facts) if each["cause"] == "runaway_process")
+    both = next(each for each in diagnose(facts, [before]) if each["cause"] == "runaway_process")
+    free, told = (
+        each["remedy"]["vars"]["cgroup_memory_limit_units"]["hog.service"]["MemoryMax"] for each in (alone, both)
+    )
+    assert told == free if not room_for_the_killed else free - told > 2 * GIB
+    words = "that all others held before the OOM killer ended some"
+    assert any(words in why for why in both["remedy"]["why"]) == room_for_the_killed

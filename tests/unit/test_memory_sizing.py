@@ -291,6 +291,21 @@ def test_many_samples_are_thinned_to_the_worst():
     assert max(sizing.demands([sample])[0]["held"] for sample, _counters in found) == GIB + 6 * MIB
 
 
+@pytest.mark.parametrize(("enabled", "cache"), [(None, 300), ("0x0000\n", 300), ("0x0007\n", 250)])
+def test_the_lists_of_generations_do_not_tell_what_is_used_again(tmp_path, enabled, cache):
+    """Of the 500 kB of files 300 are on the active list; where that says nothing, half of them is taken."""
+    proc(tmp_path)
+    if enabled:
+        (tmp_path / "sys/kernel/mm/lru_gen").mkdir(parents=True)
+        (tmp_path / "sys/kernel/mm/lru_gen/enabled").write_text(enabled)
+    (tmp_path / "samples").write_text(json.dumps(sampler.sample(str(tmp_path), 2)) + "\n")
+    found = memory_sizing_info.answer(Tree(str(tmp_path)), None, {**OPTIONS, "source": "sampler"})
+    assert found["sizing"]["window"]["samples"] == 2
+    assert found["sizing"]["parts"]["page_cache"] == cache * 1024
+    assert found["sizing"]["page_cache_told"] == (cache == 300)
+    assert ("half of it is taken" in " ".join(found["sentences"])) == (cache == 250)
+
+
 # The arithmetic
 
 

@@ -91,11 +91,12 @@ def _bounding_why(state: State, amount: float, owner: Task | None, settings: dic
     memory = state.memory
     (limits,) = settings["cgroup_memory_limit_units"].values()
     others, reserve = state.others(amount, owner), memory.usable * limit("available_low")
+    held = "hold" if others == state.others_now(amount, owner) else "held before the OOM killer ended some"
     in_swap = ", in swap too" if state.swap.used else ""
     return [
         (
             f"MemoryMax {size(limits['MemoryMax'])} = {size(memory.usable)} of usable memory - {size(others)} that all "
-            f"others hold{in_swap} - {size(reserve)} reserve ({percent(limit('available_low'))}), in whole MiB; "
+            f"others {held}{in_swap} - {size(reserve)} reserve ({percent(limit('available_low'))}), in whole MiB; "
             f"the unit held {size(amount)}."
         ),
         *high_why(settings),
@@ -280,7 +281,7 @@ def growth_why(state: State, settings: dict[str, Any]) -> list[str]:
 def _grew_alone(state: State, task: Task) -> bool:
     """Return whether a task grew by more than all others together since the first report of the shortage, as far as
     that is known: where ordinary programs need more than there is, the largest of them grows too."""
-    for first in state.event.earlier[:1]:
+    for first in state.earlier[:1]:
         then = {each.pid: each.size for each in first.tasks}
         grown = {each.pid: each.size - then[each.pid] for each in state.tasks if each.pid in then}
         return grown.pop(task.pid, 0) >= sum(max(0, size) for size in grown.values())
