@@ -53,8 +53,13 @@ sysctl -q -p /etc/sysctl.d/50-admin.conf
 """
 
 
-# When a leak and a writer are far enough for somebody to look at the host.
-SWAPPING = "awk '/^SwapTotal/ {all = $2} /^SwapFree/ {free = $2} END {exit all - free < 40000}' /proc/meminfo"
+# When a leak and a writer are far enough for somebody to look at the host. A kernel that keeps its generations swaps
+# long before memory is short (7.3); where the leak was faster than the look, its end is what is looked at.
+SWAPPING = (
+    "awk '/^MemTotal/ {most = $2} /^MemAvailable/ {left = $2} /^SwapTotal/ {all = $2} /^SwapFree/ {free = $2}"
+    " /^oom_kill / {killed = $2} END {exit !killed && (all - free < 40000 || left * 10 >= most)}'"
+    " /proc/meminfo /proc/vmstat"
+)
 PILING = "awk '/^Dirty/ {exit $2 < 400000}' /proc/meminfo"
 
 
@@ -88,6 +93,8 @@ MEASURES: dict[str, tuple[bool, Callable[[dict], float]]] = {
 }
 # What is said of a failure that the kernel does not print.
 UNTOLD = "this kernel says nothing"
+# What is said where the evidence was too weak for a value: the proposal has comments alone.
+NOTHING = "nothing was applied"
 # Below it a proposal is a comment in its file (plugin_utils/proposals.py).
 SURE_ENOUGH = 0.6
 
@@ -169,12 +176,17 @@ def cured(one: machines.Machine, failure: Failure) -> dict:
             "applied": ", ".join(roles) or "nothing",
             **happened(again, failure, "after"),
             "promised": promised(record["findings"], roles, again),
-            "cured": "yes" if answers and not outside(again, failure) and one.boot_id() == boot else "no",
+            "cured": is_cured(roles, answers and not outside(again, failure) and one.boot_id() == boot),
             "audit": "green" if green.returncode == 0 else "red",
             "undo": "clean" if after == before else "; ".join(sorted(set(after) ^ set(before)))[:200],
         }
     )
     return {"role": ", ".join(roles), "variables": applied, "series": {"time": []}, "numbers": numbers}
+
+
+def is_cured(roles: list[str], unharmed: bool) -> str:
+    """Return what is said of a failure that came back to a host that has these remedies."""
+    return ("yes" if unharmed else "no") if roles else NOTHING
 
 
 def kernel_of(one: machines.Machine) -> tuple[int, ...]:
