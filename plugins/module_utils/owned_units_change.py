@@ -19,6 +19,7 @@ from ansible_collections.linux_memory.oom.plugins.module_utils.changer import Re
 from ansible_collections.linux_memory.oom.plugins.module_utils.companions import Process, wait_until
 from ansible_collections.linux_memory.oom.plugins.module_utils.meminfo import meminfo
 from ansible_collections.linux_memory.oom.plugins.module_utils.swap import parse_swaps
+from ansible_collections.linux_memory.oom.plugins.module_utils.systemd import Systemd, SystemdError, first
 from ansible_collections.linux_memory.oom.plugins.module_utils.tree import Tree
 
 # A service that is restarted more often than that, in seconds, is in a loop: ten times an hour, as for other restarts.
@@ -56,18 +57,14 @@ class Host:
 
     def show(self, units, properties):
         """Return {unit: {property: value}} as systemd has it."""
-        if not units:
-            return {}
-        out = must(
-            self.module, ["systemctl", "show", "--property=" + ",".join(["Id"] + properties)] + ["--"] + list(units)
-        )
-        # A block for each, in this order; Id can differ from what was asked for (aliases).
-        blocks = out.strip("\n").split("\n\n")
-        found = {}
-        for number, unit in enumerate(units):
-            block = blocks[number] if number < len(blocks) else ""
-            found[unit] = dict(line.split("=", 1) for line in block.split("\n") if "=" in line)
-        return found
+        try:
+            shown = Systemd(self.module.run_command).show(list(units), properties)
+        except SystemdError as error:
+            raise Refused("%s." % error)
+        return {
+            unit: {name: first(block, name) for block in blocks for name in properties if name in block}
+            for unit, blocks in shown.items()
+        }
 
     def units(self, names):
         """Return {unit: {active, enabled}}."""

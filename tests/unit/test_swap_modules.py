@@ -264,3 +264,13 @@ def test_a_service_that_its_runtime_would_restart_again_and_again_is_refused(tex
 def test_a_service_may_be_restarted_ten_times_an_hour(text, tmp_path):
     units_host.make(tmp_path)
     assert units_host.units(tmp_path, files=units_host.drop_in(text), need_restart=["leaky.service"])["changed"]
+
+
+def test_a_systemctl_that_says_nothing_is_not_taken_for_a_missing_unit(tmp_path, monkeypatch):
+    """As seen once on a machine that had just been out of memory: it ended well, and had printed nothing."""
+    units_host.make(tmp_path)
+    before = units_host.state(tmp_path)
+    monkeypatch.setitem(units_host.PROGRAMS, "systemctl", lambda _words: (0, "", ""))
+    refused = units_host.units(tmp_path, files=units_host.drop_in("7d"), need_units=["leaky.service"])
+    assert refused["msg"] == "systemctl show failed: it answered for too few units."
+    assert units_host.state(tmp_path) == before
