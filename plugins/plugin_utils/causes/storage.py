@@ -18,30 +18,53 @@ from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import per
 Finding = dict[str, Any]
 
 
+def _storable(state: State) -> float | None:
+    """Return what the busiest disk writes in a bounded time, in bytes, and at least what keeps writes together."""
+    rate = state.writeback.write_rate
+    return max(rate * limit("dirty_seconds"), limit("dirty_bytes_floor")) if rate else None
+
+
 def throttle_settings(state: State) -> dict[str, Any]:
     """Return the variables of dirty_throttle: what the busiest disk writes in a bounded time, as bytes.
 
-    dirty_throttle_bytes: measured write rate (bytes per second) x dirty_seconds, never above the limit in force
-    nor below dirty_bytes_floor. dirty_throttle_background_bytes: half of it. {} without a measured rate.
+    dirty_throttle_bytes: measured write rate (bytes per second) x dirty_seconds, not below dirty_bytes_floor.
+    dirty_throttle_background_bytes: half of it. {} without a measured rate, and where the limit in force is as low.
     """
-    rate = state.writeback.write_rate
-    if not rate:
+    proposed = _storable(state)
+    if proposed is None or (state.writeback.limit and state.writeback.limit <= proposed):
         return {}
-    proposed = rate * limit("dirty_seconds")
-    if state.writeback.limit:
-        proposed = min(proposed, state.writeback.limit)
-    proposed = int(max(proposed, limit("dirty_bytes_floor")))
     return {
-        "dirty_throttle_bytes": proposed,
+        "dirty_throttle_bytes": int(proposed),
         "dirty_throttle_background_bytes": int(proposed * limit("dirty_background")),
     }
 
 
-def _wanting(settings: dict[str, Any]) -> str | None:
-    """Return what is wanted for the values where nothing was measured, else None."""
-    if settings:
+def _wanting(state: State) -> str | None:
+    """Return what is wanted for values where none are proposed, or why none would help."""
+    proposed, in_force = _storable(state), state.writeback.limit
+    if proposed is None:
+        return "Sample for some seconds while the writers run to have the limit computed from the write rate."
+    if in_force and in_force <= proposed:
+        return (
+            f"The limit in force, {size(in_force)}, is not above the {size(proposed)} that would be proposed: a lower "
+            "one is not what helps, bound the writer or look for faster storage."
+        )
+    return None
+
+
+def _exceeded(state: State) -> str | None:
+    """Return why more may wait than the limit in force allows."""
+    waiting, in_force = state.memory.undrained, state.writeback.limit
+    if waiting is None or not in_force or waiting <= in_force * (1 + limit("dirty_overshoot")):
         return None
-    return "Sample for some seconds while the writers run to have the limit computed from the write rate."
+    said = f"{size(waiting)} wait although the limit in force is {size(in_force)}: it was lowered a moment ago, or "
+    if state.cgroup_version == "v1":
+        return said + "the kernel does not hold those who write."
+    # balance_dirty_pages lets go who has no dirty pages of its own cgroup, after one pause for each folio.
+    return said + (
+        "the kernel does not hold a service that was started again and rewrites a file that is in the page cache "
+        "still. As its ExecStartPre=, `dd of=FILE oflag=nocache conv=notrunc count=0` drops the file from there."
+    )
 
 
 def throttle_why(state: State, settings: dict[str, Any]) -> list[str]:
@@ -49,13 +72,11 @@ def throttle_why(state: State, settings: dict[str, Any]) -> list[str]:
     if not settings:
         return []
     rate, seconds = state.writeback.write_rate, limit("dirty_seconds")
-    bounds = [f"at least {size(limit('dirty_bytes_floor'))}"]
-    if state.writeback.limit:
-        bounds.insert(0, f"at most the {size(state.writeback.limit)} in force")
     return [
         (
             f"dirty_throttle_bytes {size(settings['dirty_throttle_bytes'])}: {size(rate)}/s measured on "
-            f"{state.writeback.slowest} x {seconds:.0f} s = {size(rate * seconds)}; {', '.join(bounds)}."
+            f"{state.writeback.slowest} x {seconds:.0f} s = {size(rate * seconds)}; at least "
+            f"{size(limit('dirty_bytes_floor'))}."
         ),
         (
             f"dirty_throttle_background_bytes {size(settings['dirty_throttle_background_bytes'])} = "
@@ -110,7 +131,7 @@ def _host_dirty(state: State, shortage: Shortage) -> Finding | None:
     common = {
         "settings": settings,
         "why": throttle_why(state, settings),
-        "advice": " ".join(filter(None, (_flushing_stopped(state), _wanting(settings)))),
+        "advice": " ".join(filter(None, (_flushing_stopped(state), _exceeded(state), _wanting(state)))),
         "machine_only": state.container is not None,
     }
     if shortage.suffers or (clean is not None and is_low(max(0, clean), memory.usable)):
@@ -163,7 +184,7 @@ def _group_dirty(state: State) -> Finding | None:
         ],
         settings=settings,
         why=throttle_why(state, settings),
-        advice=" ".join(filter(None, (reason, _wanting(settings)))),
+        advice=" ".join(filter(None, (reason, _wanting(state)))),
         machine_only=state.container is not None,
     )
 
