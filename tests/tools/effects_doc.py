@@ -164,6 +164,15 @@ GLANCE: tuple[tuple[str, str, Callable[[dict], str]], ...] = (
     ),
     (
         "dirty_throttle",
+        "the same, of a writer started again over its cached file: with dirty bytes → and the file dropped first",
+        chain(
+            "peak of dirty + writeback (bytes)",
+            "dirty bytes, writer started again",
+            "dirty bytes, its file dropped from the cache",
+        ),
+    ),
+    (
+        "dirty_throttle",
         "reader beside a direct writer stalled: without → writer limited",
         chain("reader stalled on io (share of the time)", "direct, without", "direct, writer limited"),
     ),

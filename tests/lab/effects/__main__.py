@@ -39,12 +39,16 @@ MIB = 1024**2
 
 @dataclass(frozen=True)
 class Variant:
-    """One machine of an experiment. drive: what guest.py lets happen; role and variables: what is applied before."""
+    """One machine of an experiment. drive: what guest.py lets happen; role and variables: what is applied before.
+
+    earlier: commands of the guest, for what had happened before the role came.
+    """
 
     name: str
     drive: str
     role: str = ""
     variables: dict = field(default_factory=dict)
+    earlier: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,25 @@ WRITER = {
         for unit in ("writer.service", "direct-writer.service")
     ]
 }
+# The writer had run already: all of its file is in the page cache, and its first control group is gone.
+RAN = """
+fallocate -l 512M /srv/slow/written
+sysctl -q -w vm.dirty_ratio=90 vm.dirty_background_ratio=80
+systemctl start writer
+for try in $(seq 600); do
+  if awk '/^Dirty/ {exit $2 < 400000}' /proc/meminfo; then break; fi
+  sleep 1
+done
+systemctl stop writer
+sysctl -q -w vm.dirty_ratio=20 vm.dirty_background_ratio=10
+sync
+"""
+DROPS = """
+mkdir -p /etc/systemd/system/writer.service.d
+printf '[Service]\\nExecStartPre=dd of=/srv/slow/written oflag=nocache conv=notrunc count=0\\n' \\
+  > /etc/systemd/system/writer.service.d/10-admin.conf
+systemctl daemon-reload
+"""
 SWAP = {"swap_tuning_files": [{"path": "/swapfile-effects", "size": "384M"}], "swap_tuning_swappiness": 60}
 # Every 40 s is more often than the role allows by itself: a day of the article in the minutes of the experiment.
 RESTARTS = {
@@ -155,6 +178,8 @@ EXPERIMENTS = {
         variants=(
             Variant("without", "dirty"),
             Variant("dirty bytes", "dirty", "dirty_throttle", DIRTY),
+            Variant("dirty bytes, writer started again", "dirty", "dirty_throttle", DIRTY, RAN),
+            Variant("dirty bytes, its file dropped from the cache", "dirty", "dirty_throttle", DIRTY, RAN + DROPS),
             Variant("dirty bytes, writer limited", "dirty", "dirty_throttle", {**DIRTY, **WRITER}),
             Variant("direct, without", "dirty_direct"),
             Variant("direct, writer limited", "dirty_direct", "dirty_throttle", WRITER),
@@ -200,6 +225,8 @@ def watch(one: machines.Machine, experiment: Experiment, variant: Variant) -> di
     """Apply what the variant is about, let the failure happen, and return what was seen."""
     subprocess.run(one.ssh("cat > /root/guest.py"), input=GUEST.read_bytes(), check=True)
     one.run("python3 /root/guest.py install")
+    if variant.earlier:
+        one.run(variant.earlier, seconds=1800)
     if variant.role:
         play.role(one, variant.role, variant.variables)
     until = "--until-kill" if experiment.until_kill else ""
