@@ -50,6 +50,7 @@ def writeback_of(facts: Mapping[str, Any]) -> Writeback:
     _busy, rate_of_busiest, name_of_busiest = busiest
     return Writeback(
         limit=_first(at(writeback, "dirty_threshold"), at(vmstat, "dirty_threshold")),
+        in_bytes=at(writeback, "limit_by") == "bytes",
         background=_first(at(writeback, "dirty_background_threshold"), at(vmstat, "dirty_background_threshold")),
         write_rate=rate_of_busiest,
         slowest=name_of_busiest,

@@ -126,9 +126,13 @@ class Rates:
 
 @dataclass(frozen=True)
 class Writeback:
-    """The dirty limits in force, and what writers did to storage in the sample."""
+    """The dirty limits in force, and what writers did to storage in the sample.
+
+    in_bytes: whether the limit was set as bytes; one that was set as a ratio changes with the memory that can be dirty.
+    """
 
     limit: float | None = None
+    in_bytes: bool = False
     background: float | None = None
     write_rate: float | None = None
     slowest: str | None = None

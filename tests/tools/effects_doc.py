@@ -22,7 +22,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 MIB = 1024**2
 MOST_COLUMNS = 5
 # Colours that differ in brightness too, for eyes that do not tell red from green (Okabe and Ito).
-COLOURS = ("#000000", "#0072b2", "#e69f00", "#cc79a7", "#009e73")
+COLOURS = ("#000000", "#0072b2", "#e69f00", "#cc79a7", "#009e73", "#d55e00", "#56b4e9")
 
 HEAD = """<!-- SPDX-FileCopyrightText: 2026 linux_memory.oom contributors -->
 <!-- SPDX-License-Identifier: GPL-3.0-or-later -->
@@ -122,10 +122,15 @@ def series_of(record: dict) -> str:
 
 
 def chain(name: str, *variants: str) -> Callable[[dict], str]:
-    """Return what tells one number of some machines of an experiment, in their order."""
+    """Return what tells one number of some machines of an experiment, in their order.
+
+    A record can be older than a machine that the experiment has by now.
+    """
 
     def tell(record: dict) -> str:
         numbers = {variant["name"]: variant["numbers"] for variant in record["variants"]}
+        if not numbers.keys() >= set(variants):
+            return "not measured"
         return " → ".join(number(name, numbers[variant].get(name)) for variant in variants)
 
     return tell

@@ -108,39 +108,47 @@ def test_dirty_pages_without_writeback_say_that_flushing_stopped():
 def test_dirty_bytes_stay_within_their_bounds():
     slow = causes(dirty(5.5, available=6.2, rate=1.0 * MIB))["dirty_pages"]["remedy"]["vars"]
     assert slow["dirty_throttle_bytes"] == limit("dirty_bytes_floor")
+    fast = causes(dirty(5.5, available=6.2, rate=2000.0 * MIB))["dirty_pages"]["remedy"]["vars"]
+    assert fast["dirty_throttle_bytes"] == size(2.6)
     unknown = causes(dirty(5.5, available=6.2, rate=None))["dirty_pages"]
     assert unknown["remedy"] == {"role": "dirty_throttle", "vars": {}, "why": [], "counterfactual": None}
     assert "Sample" in unknown["advice"]
 
 
+def throttled(in_force, by="bytes", version="v2", **options):
+    """Return the finding for 5.5 GiB dirty with a limit in force."""
+    limits = {"dirty_threshold": in_force, "dirty_background_threshold": in_force // 2, "limit_by": by}
+    groups = {"version": version, "groups": []}
+    facts = {**dirty(5.5, available=6.2, **options), "cgroups": groups, "writeback": limits}
+    return causes(facts)["dirty_pages"]
+
+
 def test_no_limit_is_proposed_that_is_not_below_the_one_in_force():
     """A remedy that changes nothing is none, and one that raises the limit is worse."""
-
-    def found(in_force):
-        limits = {"dirty_threshold": in_force, "dirty_background_threshold": in_force // 2}
-        return causes({**dirty(5.5, available=6.2), "writeback": limits})["dirty_pages"]
-
-    assert found(200 * MIB)["remedy"]["vars"] == {}
-    assert "limit in force, 200 MiB, is not above the 200 MiB" in found(200 * MIB)["advice"]
-    assert found(32 * MIB)["remedy"]["vars"] == {}
-    lower = found(201 * MIB)
+    for low in (200 * MIB, 32 * MIB):
+        assert throttled(low)["remedy"]["vars"] == {}
+        assert "is as low as one that would be proposed" in throttled(low)["advice"]
+    lower = throttled(201 * MIB)
     assert lower["remedy"]["vars"]["dirty_throttle_bytes"] == 200 * MIB
-    assert "is not above" not in lower["advice"]
+    assert "is as low" not in lower["advice"]
+
+
+def test_a_ratio_that_allows_little_while_memory_is_full_is_no_low_limit():
+    """Before, it allowed what is dirty now."""
+    assert throttled(200 * MIB, by="ratio")["remedy"]["vars"]["dirty_throttle_bytes"] == 200 * MIB
+    assert "as a ratio it is lower" in throttled(200 * MIB, by="ratio")["advice"]
+    held = throttled(size(5.5), by="ratio", rate=2000.0 * MIB)
+    assert held["remedy"]["vars"] == {}
+    assert "is as low as one" in held["advice"]
 
 
 def test_more_dirty_than_the_limit_in_force_allows_is_told():
     """As on a machine of the lab: 7.3 does not hold a service that was started again over its cached file."""
-
-    def advice(amount, version="v2"):
-        facts = {**dirty(amount, available=6.2), "cgroups": {"version": version, "groups": []}}
-        limits = {"dirty_threshold": size(5), "dirty_background_threshold": size(2)}
-        return causes({**facts, "writeback": limits})["dirty_pages"]["advice"]
-
-    most = 5 * (1 + limit("dirty_overshoot"))
-    assert "although" not in advice(most)
-    assert "5.7 GiB wait although the limit in force is 5 GiB" in advice(most + 0.1)
-    assert "oflag=nocache" in advice(most + 0.1)
-    assert "oflag=nocache" not in advice(most + 0.1, "v1")
+    assert "although" not in throttled(size(5.5) / (1 + limit("dirty_overshoot")))["advice"]
+    advice = throttled(size(4.8))["advice"]
+    assert "5.5 GiB wait although the limit in force is 4.8 GiB" in advice
+    assert "oflag=nocache" in advice
+    assert "oflag=nocache" not in throttled(size(4.8), version="v1")["advice"]
 
 
 def dirty_unit(amount, current=1.0, oom=0):

@@ -19,45 +19,67 @@ Finding = dict[str, Any]
 
 
 def _storable(state: State) -> float | None:
-    """Return what the busiest disk writes in a bounded time, in bytes, and at least what keeps writes together."""
+    """Return what the busiest disk writes in a bounded time, in bytes."""
     rate = state.writeback.write_rate
-    return max(rate * limit("dirty_seconds"), limit("dirty_bytes_floor")) if rate else None
+    return rate * limit("dirty_seconds") if rate else None
+
+
+def _is_exceeded(state: State) -> bool:
+    waiting, in_force = state.memory.undrained, state.writeback.limit
+    return bool(waiting and in_force and waiting > in_force * (1 + limit("dirty_overshoot")))
+
+
+def _is_low_enough(state: State) -> bool:
+    """Whether the limit in force is as low as one that would be proposed, and not just now: a ratio lowers it as
+    programs take the memory that could be dirty."""
+    storable, in_force = _storable(state), state.writeback.limit
+    if not storable or not in_force or (_is_exceeded(state) and not state.writeback.in_bytes):
+        return False
+    return in_force <= max(storable, limit("dirty_bytes_floor"))
 
 
 def throttle_settings(state: State) -> dict[str, Any]:
     """Return the variables of dirty_throttle: what the busiest disk writes in a bounded time, as bytes.
 
-    dirty_throttle_bytes: measured write rate (bytes per second) x dirty_seconds, not below dirty_bytes_floor.
-    dirty_throttle_background_bytes: half of it. {} without a measured rate, and where the limit in force is as low.
+    dirty_throttle_bytes: measured write rate (bytes per second) x dirty_seconds, never above the limit in force
+    nor below dirty_bytes_floor. dirty_throttle_background_bytes: half of it. {} without a measured rate, and where the
+    limit in force is low enough.
     """
     proposed = _storable(state)
-    if proposed is None or (state.writeback.limit and state.writeback.limit <= proposed):
+    if proposed is None or _is_low_enough(state):
         return {}
+    if state.writeback.limit:
+        proposed = min(proposed, state.writeback.limit)
+    proposed = int(max(proposed, limit("dirty_bytes_floor")))
     return {
-        "dirty_throttle_bytes": int(proposed),
+        "dirty_throttle_bytes": proposed,
         "dirty_throttle_background_bytes": int(proposed * limit("dirty_background")),
     }
 
 
 def _wanting(state: State) -> str | None:
     """Return what is wanted for values where none are proposed, or why none would help."""
-    proposed, in_force = _storable(state), state.writeback.limit
-    if proposed is None:
+    if _storable(state) is None:
         return "Sample for some seconds while the writers run to have the limit computed from the write rate."
-    if in_force and in_force <= proposed:
+    if _is_low_enough(state):
         return (
-            f"The limit in force, {size(in_force)}, is not above the {size(proposed)} that would be proposed: a lower "
-            "one is not what helps, bound the writer or look for faster storage."
+            f"The limit in force, {size(state.writeback.limit)}, is as low as one that would be proposed: bound the "
+            "writer, or look for faster storage."
         )
     return None
 
 
 def _exceeded(state: State) -> str | None:
     """Return why more may wait than the limit in force allows."""
-    waiting, in_force = state.memory.undrained, state.writeback.limit
-    if waiting is None or not in_force or waiting <= in_force * (1 + limit("dirty_overshoot")):
+    if not _is_exceeded(state):
         return None
-    said = f"{size(waiting)} wait although the limit in force is {size(in_force)}: it was lowered a moment ago, or "
+    waiting, in_force = size(state.memory.undrained), size(state.writeback.limit)
+    if not state.writeback.in_bytes:
+        return (
+            f"{waiting} wait although the limit in force is {in_force}: as a ratio it is lower the less memory is free "
+            "or page cache."
+        )
+    said = f"{waiting} wait although the limit in force is {in_force}: it was lowered a moment ago, or "
     if state.cgroup_version == "v1":
         return said + "the kernel does not hold those who write."
     # balance_dirty_pages lets go who has no dirty pages of its own cgroup, after one pause for each folio.
@@ -72,11 +94,13 @@ def throttle_why(state: State, settings: dict[str, Any]) -> list[str]:
     if not settings:
         return []
     rate, seconds = state.writeback.write_rate, limit("dirty_seconds")
+    bounds = [f"at least {size(limit('dirty_bytes_floor'))}"]
+    if state.writeback.limit:
+        bounds.insert(0, f"at most the {size(state.writeback.limit)} in force")
     return [
         (
             f"dirty_throttle_bytes {size(settings['dirty_throttle_bytes'])}: {size(rate)}/s measured on "
-            f"{state.writeback.slowest} x {seconds:.0f} s = {size(rate * seconds)}; at least "
-            f"{size(limit('dirty_bytes_floor'))}."
+            f"{state.writeback.slowest} x {seconds:.0f} s = {size(rate * seconds)}; {', '.join(bounds)}."
         ),
         (
             f"dirty_throttle_background_bytes {size(settings['dirty_throttle_background_bytes'])} = "
