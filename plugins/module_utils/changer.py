@@ -19,6 +19,8 @@ __metaclass__ = type
 
 import traceback
 
+from ansible_collections.linux_memory.oom.plugins.module_utils.commands import runner
+
 
 class Refused(Exception):
     """What was asked for is not done; the text is one sentence for the user."""
@@ -52,7 +54,7 @@ def carry_out(module, change):
 def command(module, words):
     """Run a command, whose complaints are to be in English, and return (status, output, errors)."""
     words = [module.get_bin_path(words[0], required=True)] + words[1:]
-    return module.run_command(words, environ_update={"LC_ALL": "C", "LANGUAGE": "C"})
+    return runner(module)(words, environ_update={"LC_ALL": "C", "LANGUAGE": "C"})
 
 
 def must(module, words):

@@ -31,6 +31,7 @@ from ansible_collections.linux_memory.oom.plugins.module_utils import (
     units,
 )
 from ansible_collections.linux_memory.oom.plugins.module_utils.changer import Refused
+from ansible_collections.linux_memory.oom.plugins.module_utils.commands import runner
 from ansible_collections.linux_memory.oom.plugins.module_utils.kdump_config import BadInput
 from ansible_collections.linux_memory.oom.plugins.module_utils.kdump_host import Failed
 from ansible_collections.linux_memory.oom.plugins.module_utils.meminfo import meminfo
@@ -814,7 +815,7 @@ def _or(text, otherwise):
 
 def run(module):
     """Do what is asked for and return the result. Raises Refused."""
-    change = Change(module.params, module.run_command, module.atomic_move)
+    change = Change(module.params, runner(module), module.atomic_move)
     try:
         change.look()
         if not module.check_mode and change.steps:

@@ -44,7 +44,7 @@ class Failed(Exception):
 
 
 class Host:
-    """What both families share. run: AnsibleModule.run_command; real: a path of the host to one that can be opened."""
+    """What both families share. run: of commands.runner; real: a path of the host to one that can be opened."""
 
     family = None
     service = None

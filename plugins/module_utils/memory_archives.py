@@ -37,7 +37,7 @@ class NoSamples(Exception):
 def samples(tree, run, options, now=None):
     """Return (source, samples), in the order of time, the last one of now. Raises NoSamples.
 
-    run is AnsibleModule.run_command; options are source, path and days.
+    run is what commands.runner returns; options are source, path and days.
     """
     now = time.time() if now is None else now
     begin = now - options["days"] * DAY

@@ -16,6 +16,7 @@ import sys
 
 from ansible_collections.linux_memory.oom.plugins.module_utils import owned_file, swap_file_plan, timespan, unit_files
 from ansible_collections.linux_memory.oom.plugins.module_utils.changer import Refused, command, must, only_predicts
+from ansible_collections.linux_memory.oom.plugins.module_utils.commands import runner
 from ansible_collections.linux_memory.oom.plugins.module_utils.companions import Process, wait_until
 from ansible_collections.linux_memory.oom.plugins.module_utils.meminfo import meminfo
 from ansible_collections.linux_memory.oom.plugins.module_utils.swap import parse_swaps
@@ -58,7 +59,7 @@ class Host:
     def show(self, units, properties):
         """Return {unit: {property: value}} as systemd has it."""
         try:
-            shown = Systemd(self.module.run_command).show(list(units), properties)
+            shown = Systemd(runner(self.module)).show(list(units), properties)
         except SystemdError as error:
             raise Refused("%s." % error)
         return {

@@ -60,7 +60,7 @@ class SystemdError(Exception):
 
 
 class Systemd:
-    """One host's systemd. run: AnsibleModule.run_command."""
+    """One host's systemd. run: what commands.runner returns."""
 
     def __init__(self, run):
         self._run = run

@@ -26,6 +26,7 @@ from ansible_collections.linux_memory.oom.plugins.module_utils import (
 )
 from ansible_collections.linux_memory.oom.plugins.module_utils.blockdev import blocks
 from ansible_collections.linux_memory.oom.plugins.module_utils.changer import Refused
+from ansible_collections.linux_memory.oom.plugins.module_utils.commands import runner
 from ansible_collections.linux_memory.oom.plugins.module_utils.meminfo import meminfo
 from ansible_collections.linux_memory.oom.plugins.module_utils.systemd import (
     FOR_LIMITS,
@@ -73,7 +74,7 @@ class Dropins:
     def __init__(self, module):
         self.module = module
         self.options = module.params
-        self.systemd = Systemd(module.run_command)
+        self.systemd = Systemd(runner(module))
         self.tree = Tree("/")
         self.running = self.systemd.running()
         self.groups = unit_groups.Groups(self.tree, self.number_of)

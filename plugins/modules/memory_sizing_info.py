@@ -163,6 +163,7 @@ unavailable:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.linux_memory.oom.plugins.module_utils import memory_archives, sizing, sizing_words
 from ansible_collections.linux_memory.oom.plugins.module_utils.applications import applications
+from ansible_collections.linux_memory.oom.plugins.module_utils.commands import runner
 from ansible_collections.linux_memory.oom.plugins.module_utils.tree import Tree
 from ansible_collections.linux_memory.oom.plugins.module_utils.writeback import reserve
 
@@ -207,7 +208,7 @@ def main():
     if wrong:
         module.fail_json(msg=wrong)
     try:
-        found = answer(Tree("/"), module.run_command, module.params)
+        found = answer(Tree("/"), runner(module), module.params)
     except memory_archives.NoSamples as error:
         module.fail_json(msg=str(error))
     module.exit_json(**found)

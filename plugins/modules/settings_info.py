@@ -117,6 +117,7 @@ failed_checks:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.linux_memory.oom.plugins.module_utils import expectations
 from ansible_collections.linux_memory.oom.plugins.module_utils.blockdev import blocks
+from ansible_collections.linux_memory.oom.plugins.module_utils.commands import runner
 from ansible_collections.linux_memory.oom.plugins.module_utils.systemd import Systemd, SystemdError
 from ansible_collections.linux_memory.oom.plugins.module_utils.tree import Tree
 
@@ -163,7 +164,7 @@ def main():
     """Check the arguments, compare, answer."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
-        checks = look(Tree("/"), Systemd(module.run_command), module.params)
+        checks = look(Tree("/"), Systemd(runner(module)), module.params)
     except (expectations.BadInput, SystemdError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(checks=checks, failed_checks=sum(1 for check in checks if not check["passed"]))
