@@ -22,6 +22,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 MIB = 1024**2
 MOST_COLUMNS = 5
 # Colours that differ in brightness too, for eyes that do not tell red from green (Okabe and Ito).
+UNMEASURED = "not measured"
 COLOURS = ("#000000", "#0072b2", "#e69f00", "#cc79a7", "#009e73", "#d55e00", "#56b4e9")
 
 HEAD = """<!-- SPDX-FileCopyrightText: 2026 linux_memory.oom contributors -->
@@ -130,7 +131,7 @@ def chain(name: str, *variants: str) -> Callable[[dict], str]:
     def tell(record: dict) -> str:
         numbers = {variant["name"]: variant["numbers"] for variant in record["variants"]}
         if not numbers.keys() >= set(variants):
-            return "not measured"
+            return UNMEASURED
         return " → ".join(number(name, numbers[variant].get(name)) for variant in variants)
 
     return tell
@@ -205,7 +206,9 @@ def glance(records: dict[str, list[dict]]) -> str:
     lines = [["experiment", "what", *heads]]
     for experiment, what, tell in GLANCE:
         told = {series_of(record): tell(record) for record in records.get(experiment, [])}
-        lines.append([f"[{experiment}](#{experiment})", what, *(told.get(head, "not measured") for head in heads)])
+        cells = [told.get(head, UNMEASURED) for head in heads]
+        if set(cells) != {UNMEASURED}:
+            lines.append([f"[{experiment}](#{experiment})", what, *cells])
     first, *rest = ["| " + " | ".join(line) + " |" for line in lines]
     return "\n".join([first, "|---" * len(lines[0]) + "|", *rest])
 
