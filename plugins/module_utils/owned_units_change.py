@@ -61,7 +61,7 @@ class Host:
         try:
             shown = Systemd(runner(self.module)).show(list(units), properties)
         except SystemdError as error:
-            raise Refused("%s." % error)
+            raise Refused("%s." % str(error).rstrip("."))
         return {
             unit: {name: first(block, name) for block in blocks for name in properties if name in block}
             for unit, blocks in shown.items()

@@ -21,8 +21,8 @@ from matplotlib import pyplot as plt  # noqa: E402 - the backend is chosen first
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 MIB = 1024**2
 MOST_COLUMNS = 5
-# Colours that differ in brightness too, for eyes that do not tell red from green (Okabe and Ito).
 UNMEASURED = "not measured"
+# Colours that differ in brightness too, for eyes that do not tell red from green (Okabe and Ito).
 COLOURS = ("#000000", "#0072b2", "#e69f00", "#cc79a7", "#009e73", "#d55e00", "#56b4e9")
 
 HEAD = """<!-- SPDX-FileCopyrightText: 2026 linux_memory.oom contributors -->

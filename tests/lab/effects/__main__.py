@@ -139,6 +139,7 @@ for try in $(seq 600); do
   if awk '/^Dirty/ {exit $2 < 400000}' /proc/meminfo; then break; fi
   sleep 1
 done
+test $try -lt 600
 systemctl stop writer
 sysctl -q -w vm.dirty_ratio=20 vm.dirty_background_ratio=10
 sync
