@@ -31,7 +31,8 @@ MIB = 1024**2
 ROUNDS = int(os.environ.get("MEMORY_OOM_ROUNDS", "10"))
 CANARY = "linux_memory_oom-oom_canary-important.service"
 DIED = "linux_memory_oom-oom_canary-important-died.target"
-ROLE = {"oom_canary_canaries": [{"unit": "important.service", "size": "64M"}]}
+SIZE = 128 * MIB
+ROLE = {"oom_canary_canaries": [{"unit": "important.service", "size": f"{SIZE // MIB}M"}]}
 
 # Its file is whole where each line has its checksum and the last one says that it is the last.
 IMPORTANT = """
@@ -54,8 +55,9 @@ while True:
     number += 1
     time.sleep(0.01)
 """
-# Each takes a MiB after the other; all of them together 10 MiB a second, so that the 64 MiB of the canary last for six
-# seconds: under emulation the stop takes two or three. The parent is there to be stopped.
+# Each takes a MiB after the other, all of them together 10 MiB a second. Under emulation the stop takes about a second.
+# Half of this canary is enough for it on other kernels; with it 7.3, which thrashes for long before it kills, killed two
+# or three of ten services. The parent is there to be stopped.
 EATER = """
 import os, time
 for worker in range(40):
@@ -89,10 +91,12 @@ done
 systemctl stop eater.service
 python3 /opt/whole && whole=true || whole=false
 show() {{ systemctl show -p "$2" --value "$1"; }}
+ended=$(show important.service InactiveEnterTimestampMonotonic) died=$(show {DIED} ActiveEnterTimestampMonotonic)
 cat <<END
 {{"result": "$(show important.service Result)", "code": "$(show important.service ExecMainCode)",
 "status": "$(show important.service ExecMainStatus)", "active": "$(show important.service ActiveState)",
-"whole": $whole, "canary": "$(show {CANARY} Result)", "died": "$(show {DIED} ActiveState)"}}
+"whole": $whole, "canary": "$(show {CANARY} Result)", "died": "$(show {DIED} ActiveState)",
+"from the canary's death to the end (microseconds)": $((${{ended:-0}} - ${{died:-0}}))}}
 END
 systemctl stop important.service
 systemctl reset-failed
@@ -129,7 +133,7 @@ def is_clean(answer: dict) -> bool:
 def test_without_a_canary_the_service_is_killed(guest):
     answers = tried(guest)
     killed = [one for one in answers if one["result"] in ("oom-kill", "signal") and not one["whole"]]
-    assert len(killed) >= ROUNDS * 0.9, answers
+    assert len(killed) >= ROUNDS * 0.9, [one for one in answers if one not in killed]
 
 
 def test_the_canary_is_there_and_is_the_first_choice(guest):
@@ -139,8 +143,8 @@ def test_the_canary_is_there_and_is_the_first_choice(guest):
     pid = guest.run(f"systemctl show -p MainPID --value {CANARY}").stdout.strip()
     said = guest.run(f"cat /proc/{pid}/oom_score_adj; awk '/^VmLck|^RssAnon/ {{print $2 * 1024}}' /proc/{pid}/status")
     score, locked, anon = map(int, said.stdout.split())
-    assert (score, locked) == (1000, 64 * MIB)
-    assert anon >= 64 * MIB
+    assert (score, locked) == (1000, SIZE)
+    assert anon >= SIZE
     assert play.changed(play.role(guest, "oom_canary", ROLE)) == 0
     guest.run("systemctl stop important.service")
 
@@ -148,7 +152,7 @@ def test_the_canary_is_there_and_is_the_first_choice(guest):
 def test_with_a_canary_the_service_ends_in_order(guest):
     answers = tried(guest)
     clean = [one for one in answers if is_clean(one)]
-    assert len(clean) >= ROUNDS * 0.9, answers
+    assert len(clean) >= ROUNDS * 0.9, [one for one in answers if not is_clean(one)]
     assert all(one["canary"] in ("oom-kill", "signal") and one["died"] == "active" for one in clean)
 
 
