@@ -55,9 +55,9 @@ while True:
     number += 1
     time.sleep(0.01)
 """
-# Each takes a MiB after the other, all of them together 10 MiB a second. Under emulation the stop takes about a second.
-# Half of this canary is enough for it on other kernels; with it 7.3, which thrashes for long before it kills, killed two
-# or three of ten services. The parent is there to be stopped.
+# Each takes a MiB after the other, all of them together 10 MiB a second. Under emulation a stop takes about a second.
+# Half of this canary is enough for it on other kernels; with that 7.3, which thrashes for long before it kills, killed
+# two or three of ten services. The parent is there to be stopped.
 EATER = """
 import os, time
 for worker in range(40):
