@@ -170,11 +170,11 @@ GLANCE: tuple[tuple[str, str, Callable[[dict], str]], ...] = (
     ),
     (
         "dirty_throttle",
-        "the same, of a writer started again over its cached file: with dirty bytes → and the file dropped first",
+        "the same, of a writer started again, with dirty bytes: over its cached file → with a new file",
         chain(
             "peak of dirty + writeback (bytes)",
             "dirty bytes, writer started again",
-            "dirty bytes, its file dropped from the cache",
+            "dirty bytes, writer started again with a new file",
         ),
     ),
     (

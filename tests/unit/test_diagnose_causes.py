@@ -143,12 +143,12 @@ def test_a_ratio_that_allows_little_while_memory_is_full_is_no_low_limit():
 
 
 def test_more_dirty_than_the_limit_in_force_allows_is_told():
-    """As on a machine of the lab: 7.3 does not hold a service that was started again over its cached file."""
+    """As on a machine of the lab: 7.3 does not hold a service that was started again over its old file."""
     assert "although" not in throttled(size(5.5) / (1 + limit("dirty_overshoot")))["advice"]
     advice = throttled(size(4.8))["advice"]
     assert "5.5 GiB wait although the limit in force is 4.8 GiB" in advice
-    assert "oflag=nocache" in advice
-    assert "oflag=nocache" not in throttled(size(4.8), version="v1")["advice"]
+    assert "ExecStartPre=rm -f FILE" in advice
+    assert "ExecStartPre" not in throttled(size(4.8), version="v1")["advice"]
 
 
 def dirty_unit(amount, current=1.0, oom=0):

@@ -82,10 +82,11 @@ def _exceeded(state: State) -> str | None:
     said = f"{waiting} wait although the limit in force is {in_force}: it was lowered a moment ago, or "
     if state.cgroup_version == "v1":
         return said + "the kernel does not hold those who write."
-    # balance_dirty_pages lets go who has no dirty pages of its own cgroup, after one pause for each folio.
+    # balance_dirty_pages (mm/page-writeback.c) lets go whose control group has nothing dirty, after a pause for each
+    # folio. What is dirty counts for the group that a file belongs to, which changes late (fs/fs-writeback.c).
     return said + (
-        "the kernel does not hold a service that was started again and rewrites a file that is in the page cache "
-        "still. As its ExecStartPre=, `dd of=FILE oflag=nocache conv=notrunc count=0` drops the file from there."
+        "the kernel does not hold a service that rewrites a file from before it was started again, which belongs to "
+        "its former control group still. One that begins a new file is held: ExecStartPre=rm -f FILE, if it may go."
     )
 
 

@@ -130,7 +130,7 @@ WRITER = {
         for unit in ("writer.service", "direct-writer.service")
     ]
 }
-# The writer had run already: all of its file is in the page cache, and its first control group is gone.
+# The writer had run already: its file is in the page cache and belongs to its first control group, which is gone.
 RAN = """
 fallocate -l 512M /srv/slow/written
 sysctl -q -w vm.dirty_ratio=90 vm.dirty_background_ratio=80
@@ -144,10 +144,9 @@ systemctl stop writer
 sysctl -q -w vm.dirty_ratio=20 vm.dirty_background_ratio=10
 sync
 """
-DROPS = """
+NEW_FILE = """
 mkdir -p /etc/systemd/system/writer.service.d
-printf '[Service]\\nExecStartPre=dd of=/srv/slow/written oflag=nocache conv=notrunc count=0\\n' \\
-  > /etc/systemd/system/writer.service.d/10-admin.conf
+printf '[Service]\\nExecStartPre=rm -f /srv/slow/written\\n' > /etc/systemd/system/writer.service.d/10-admin.conf
 systemctl daemon-reload
 """
 SWAP = {"swap_tuning_files": [{"path": "/swapfile-effects", "size": "384M"}], "swap_tuning_swappiness": 60}
@@ -180,7 +179,9 @@ EXPERIMENTS = {
             Variant("without", "dirty"),
             Variant("dirty bytes", "dirty", "dirty_throttle", DIRTY),
             Variant("dirty bytes, writer started again", "dirty", "dirty_throttle", DIRTY, RAN),
-            Variant("dirty bytes, its file dropped from the cache", "dirty", "dirty_throttle", DIRTY, RAN + DROPS),
+            Variant(
+                "dirty bytes, writer started again with a new file", "dirty", "dirty_throttle", DIRTY, RAN + NEW_FILE
+            ),
             Variant("dirty bytes, writer limited", "dirty", "dirty_throttle", {**DIRTY, **WRITER}),
             Variant("direct, without", "dirty_direct"),
             Variant("direct, writer limited", "dirty_direct", "dirty_throttle", WRITER),

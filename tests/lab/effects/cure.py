@@ -158,6 +158,8 @@ def cured(one: machines.Machine, failure: Failure) -> dict:
     before = snapshot(one)
     with tempfile.TemporaryDirectory() as place:
         told, record = first_time(one, failure, Path(place))
+        for finding in record["findings"]:
+            print(f"- {finding['confidence']:.2f} {finding['summary']}", flush=True)
         numbers = {"verdict": record["findings"][0]["cause"], **happened(told, failure, "before")}
         proposal = Path(place) / "host_vars" / "guest.yml"
         if not proposal.exists():
