@@ -83,25 +83,26 @@ def test_a_promise_that_cannot_be_seen_is_not_kept_in_silence():
     assert said.endswith(": not seen here")
 
 
+SHORT, SWAPS, PLENTY = {"MemAvailable": 40000}, {"SwapFree": 100000}, {"MemAvailable": 300000, "SwapFree": 190000}
+
+
 @pytest.mark.parametrize(
-    "kib, killed, worth",
+    "kib, waiting, killed, worth",
     [
-        ({"MemAvailable": 300000, "SwapFree": 190000}, 0, False),
-        ({"MemAvailable": 40000, "SwapFree": 190000}, 0, False),  # short, and swap is empty still
-        ({"MemAvailable": 300000, "SwapFree": 100000}, 0, False),  # swaps, and memory is plenty: kernels of generations
-        ({"MemAvailable": 40000, "SwapFree": 100000}, 0, True),
-        (
-            {"MemAvailable": 300000, "SwapFree": 190000},
-            1,
-            True,
-        ),  # too late for a look at the leak: its end is looked at
+        (PLENTY, 0.0, 0, False),
+        (PLENTY | SHORT, 20.0, 0, False),
+        (PLENTY | SWAPS, 20.0, 0, False),
+        (SHORT | SWAPS, 9.99, 0, False),
+        (SHORT | SWAPS, 15.0, 0, True),
+        (PLENTY, 0.0, 1, True),  # too late for the leak: its end is looked at
     ],
 )
-def test_when_a_leak_is_worth_a_look(tmp_path, kib, killed, worth):
+def test_when_a_leak_is_worth_a_look(tmp_path, kib, waiting, killed, worth):
     lines = {"MemTotal": 500000, "SwapTotal": 196604, **kib}
-    (tmp_path / "meminfo").write_text(
-        "".join(f"{name}: {value} kB\n" for name, value in lines.items()), encoding="ascii"
-    )
+    (tmp_path / "meminfo").write_text("".join(f"{name}: {kb} kB\n" for name, kb in lines.items()), encoding="ascii")
+    waits = "".join(f"{kind} avg10={waiting:.2f} avg60=99.00 avg300=0.00 total=7\n" for kind in ("some", "full"))
+    (tmp_path / "pressure").mkdir()
+    (tmp_path / "pressure" / "memory").write_text(waits, encoding="ascii")
     (tmp_path / "vmstat").write_text(f"pgfault 7\noom_kill {killed}\n", encoding="ascii")
     assert succeeds(cure.SWAPPING, tmp_path) == worth
 
