@@ -92,8 +92,8 @@ SHORT, SWAPS, PLENTY = {"MemAvailable": 40000}, {"SwapFree": 100000}, {"MemAvail
         (PLENTY, 0.0, 0, False),
         (PLENTY | SHORT, 20.0, 0, False),
         (PLENTY | SWAPS, 20.0, 0, False),
-        (SHORT | SWAPS, 9.99, 0, False),
-        (SHORT | SWAPS, 15.0, 0, True),
+        (SHORT | SWAPS, 4.99, 0, False),
+        (SHORT | SWAPS, 10.0, 0, True),
         (PLENTY, 0.0, 1, True),  # too late for the leak: its end is looked at
     ],
 )

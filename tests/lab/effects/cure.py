@@ -63,7 +63,7 @@ sysctl -q -p /etc/sysctl.d/50-admin.conf
 SWAPPING = (
     "awk '/^MemTotal/ {most = $2} /^MemAvailable/ {left = $2} /^SwapTotal/ {all = $2} /^SwapFree/ {free = $2}"
     " /^some/ {waiting = substr($2, 7) + 0} /^oom_kill / {killed = $2}"
-    " END {exit !killed && (all - free < 40000 || left * 10 >= most || waiting < 15)}'"
+    " END {exit !killed && (all - free < 40000 || left * 10 >= most || waiting < 5)}'"
     " /proc/meminfo /proc/pressure/memory /proc/vmstat"
 )
 PILING = "awk '/^Dirty/ {exit $2 < 400000}' /proc/meminfo"
