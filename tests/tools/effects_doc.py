@@ -112,6 +112,31 @@ def plot(record: dict, path: Path) -> None:
     plt.close(figure)
 
 
+def grid(told: dict[str, dict[str, bool]], words: tuple[str, str], path: Path) -> None:
+    """Draw what was so and what was not, a column for each kernel; words: for the one and for the other."""
+    kernels, rows = list(told), list(dict.fromkeys(row for column in told.values() for row in column))
+    figure, panel = plt.subplots(figsize=(7, 0.9 + 0.22 * len(rows)))
+    figure.set_layout_engine("constrained")
+    for word, value, marker, colour in zip(words, (True, False), "ox", (COLOURS[1], COLOURS[5]), strict=True):
+        places = [
+            (kernels.index(kernel), rows.index(row))
+            for kernel, column in told.items()
+            for row, so in column.items()
+            if so is value
+        ]
+        # Both words are explained, whether or not there is one of the kind.
+        across, down = zip(*places, strict=True) if places else ((), ())
+        panel.scatter(across, down, marker=marker, color=colour, label=word, s=36, zorder=3)
+    panel.set_xticks(range(len(kernels)), kernels)
+    panel.set_yticks(range(len(rows)), rows)
+    panel.set_xlim(-0.5, len(kernels) - 0.5)
+    panel.set_ylim(len(rows) - 0.5, -0.5)
+    panel.xaxis.tick_top()
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
 def version(record: dict) -> tuple[int, ...]:
     """Return the version of a record's kernel as numbers: 5.10 is older than 6.1."""
     return tuple(int(part) for part in record["kernel"].split("-")[0].split("+")[0].split("."))
@@ -199,6 +224,28 @@ GLANCE: tuple[tuple[str, str, Callable[[dict], str]], ...] = (
 )
 
 
+def panicking(record: dict) -> dict[str, bool]:
+    """Return which cases ended in a panic, by setting."""
+    return {
+        f"{case}, {variant['name'].removeprefix('vm.')}": outcome == "the host panics"
+        for variant in record["variants"]
+        for case, outcome in variant["numbers"].items()
+    }
+
+
+def each(name: str) -> Callable[[dict], dict[str, bool]]:
+    """Return what tells for which failures of an experiment a number is "yes"."""
+    return lambda record: {variant["name"]: variant["numbers"][name] == "yes" for variant in record["variants"]}
+
+
+# Experiments that end in yes or no have one picture for all kernels: (what tells it of a record, the words for both).
+GRIDS: dict[str, tuple[Callable[[dict], dict[str, bool]], tuple[str, str]]] = {
+    "panic_on_oom_modes": (panicking, ("the host panics", "one program is killed")),
+    "diagnosis": (each("right"), ("the cause was named", "not named")),
+    "cure_rate": (each("cured"), ("cured", "not cured, or nothing was said of it")),
+}
+
+
 def glance(records: dict[str, list[dict]]) -> str:
     """Return the table of all experiments, a column for each kernel."""
     kernels = {version(record)[:2]: series_of(record) for found in records.values() for record in found}
@@ -251,6 +298,8 @@ def chapter(experiment: str, found: list[dict]) -> str:
     """Return what an experiment has shown, from the oldest kernel to the newest; what is the same is said once."""
     own = tuple(tell for tell in (setting_of, applied) if len({tell(record) for record in found}) > 1)
     common = [tell(found[0]) for tell in (setting_of, applied) if tell not in own]
+    if experiment in GRIDS:
+        common.append(f"![{' or '.join(GRIDS[experiment][1])}, by kernel](effects/{experiment}.svg)")
     return joined(
         f"## {experiment}",
         f"**{found[0]['title']}.**",
@@ -267,8 +316,12 @@ def main() -> int:
         records.setdefault(record["experiment"], []).append(record)
         if quantities(record):
             plot(record, path.with_suffix(".svg"))
-    for found in records.values():
+    for experiment, found in records.items():
         found.sort(key=version)
+        if experiment in GRIDS:
+            tell, words = GRIDS[experiment]
+            picture = DOCS / "effects" / f"{experiment}.svg"
+            grid({series_of(record): tell(record) for record in found}, words, picture)
     order = dict.fromkeys(experiment for experiment, _what, _tell in GLANCE)
     chapters = [chapter(experiment, records[experiment]) for experiment in order if experiment in records]
     page = joined(HEAD.rstrip(), glance(records), *chapters) + "\n"
