@@ -31,7 +31,7 @@ MIB = 1024**2
 ROUNDS = int(os.environ.get("MEMORY_OOM_ROUNDS", "10"))
 CANARY = "linux_memory_oom-oom_canary-important.service"
 DIED = "linux_memory_oom-oom_canary-important-died.target"
-SIZE = 128 * MIB
+SIZE = 64 * MIB
 ROLE = {"oom_canary_canaries": [{"unit": "important.service", "size": f"{SIZE // MIB}M"}]}
 
 # Its file is whole where each line has its checksum and the last one says that it is the last.
@@ -55,9 +55,9 @@ while True:
     number += 1
     time.sleep(0.01)
 """
-# Each takes a MiB after the other, all of them together 10 MiB a second. Under emulation a stop takes about a second.
-# Half of this canary is enough for it on other kernels; with that 7.3, which thrashes for long before it kills, killed
-# two or three of ten services. The parent is there to be stopped.
+# Each takes a MiB after the other; all of them together 10 MiB a second, so that the 64 MiB of the canary last for six
+# seconds: under emulation the stop takes one or two. On 7.3, which thrashes for long before it kills, that was too
+# little in two and three of ten rounds, and twice as much in five. The parent is there to be stopped.
 EATER = """
 import os, time
 for worker in range(40):
