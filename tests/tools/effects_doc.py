@@ -162,11 +162,15 @@ def chain(name: str, *variants: str) -> Callable[[dict], str]:
     return tell
 
 
+def each(name: str) -> Callable[[dict], dict[str, bool]]:
+    """Return what tells for which failures of an experiment a number is "yes"."""
+    return lambda record: {variant["name"]: variant["numbers"][name] == "yes" for variant in record["variants"]}
+
+
 def yes(name: str) -> Callable[[dict], str]:
     """Return what counts the failures of an experiment for which a number is "yes"."""
-    return lambda record: (
-        f"{sum(variant['numbers'][name] == 'yes' for variant in record['variants'])} of {len(record['variants'])}"
-    )
+    tell = each(name)
+    return lambda record: f"{sum(tell(record).values())} of {len(record['variants'])}"
 
 
 def panics(record: dict) -> str:
@@ -231,11 +235,6 @@ def panicking(record: dict) -> dict[str, bool]:
         for variant in record["variants"]
         for case, outcome in variant["numbers"].items()
     }
-
-
-def each(name: str) -> Callable[[dict], dict[str, bool]]:
-    """Return what tells for which failures of an experiment a number is "yes"."""
-    return lambda record: {variant["name"]: variant["numbers"][name] == "yes" for variant in record["variants"]}
 
 
 # Experiments that end in yes or no have one picture for all kernels: (what tells it of a record, the words for both).
