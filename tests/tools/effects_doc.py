@@ -11,19 +11,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("svg")
-# The same numbers give the same file.
-matplotlib.rcParams.update({"svg.hashsalt": "linux_memory.oom", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3})
-from matplotlib import pyplot as plt  # noqa: E402 - the backend is chosen first
-
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 MIB = 1024**2
 MOST_COLUMNS = 5
 UNMEASURED = "not measured"
-# Colours that differ in brightness too, for eyes that do not tell red from green (Okabe and Ito).
-COLOURS = ("#000000", "#0072b2", "#e69f00", "#cc79a7", "#009e73", "#d55e00", "#56b4e9")
 
 HEAD = """<!-- SPDX-FileCopyrightText: 2026 linux_memory.oom contributors -->
 <!-- SPDX-License-Identifier: GPL-3.0-or-later -->
@@ -64,7 +55,7 @@ def paired(numbers: dict) -> dict[str, str]:
         said = number(name, value)
         if colon and when in ("before", "after"):
             name = f"{what}: before → after"
-            said = f"{told.get(name, '?')} → {said}" if when == "after" else said
+            said = f"{told.get(label(name), '?')} → {said}" if when == "after" else said
         told[label(name)] = said
     return told
 
@@ -88,53 +79,6 @@ def table(record: dict) -> str:
 def quantities(record: dict) -> list[str]:
     """Return what an experiment has measured over the time."""
     return [name for name in record["variants"][0]["series"] if name != "time"]
-
-
-def plot(record: dict, path: Path) -> None:
-    """Draw the series of an experiment, one panel for each quantity."""
-    shown = quantities(record)
-    figure, panels = plt.subplots(len(shown), 1, figsize=(7, 0.4 + 2.3 * len(shown)), sharex=True, squeeze=False)
-    figure.set_layout_engine("constrained")
-    for panel, quantity in zip(panels[:, 0], shown, strict=True):
-        is_share = "stalled" in quantity
-        for variant, colour in zip(record["variants"], COLOURS, strict=False):
-            values = variant["series"].get(quantity, [])
-            scaled = [100 * value if is_share else value / MIB for value in values]
-            panel.plot(variant["series"]["time"][: len(scaled)], scaled, label=variant["name"], color=colour)
-        panel.set_title(quantity, loc="left")
-        panel.set_ylabel("% of the time" if is_share else "MiB")
-        panel.set_ylim(bottom=0)
-    panels[-1, 0].set_xlabel("seconds")
-    # Above the panels: inside it would hide what it names.
-    handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(3, len(labels)), fontsize=8)
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
-
-
-def grid(told: dict[str, dict[str, bool]], words: tuple[str, str], path: Path) -> None:
-    """Draw what was so and what was not, a column for each kernel; words: for the one and for the other."""
-    kernels, rows = list(told), list(dict.fromkeys(row for column in told.values() for row in column))
-    figure, panel = plt.subplots(figsize=(7, 0.9 + 0.22 * len(rows)))
-    figure.set_layout_engine("constrained")
-    for word, value, marker, colour in zip(words, (True, False), "ox", (COLOURS[1], COLOURS[5]), strict=True):
-        places = [
-            (kernels.index(kernel), rows.index(row))
-            for kernel, column in told.items()
-            for row, so in column.items()
-            if so is value
-        ]
-        # Both words are explained, whether or not there is one of the kind.
-        across, down = zip(*places, strict=True) if places else ((), ())
-        panel.scatter(across, down, marker=marker, color=colour, label=word, s=36, zorder=3)
-    panel.set_xticks(range(len(kernels)), kernels)
-    panel.set_yticks(range(len(rows)), rows)
-    panel.set_xlim(-0.5, len(kernels) - 0.5)
-    panel.set_ylim(len(rows) - 0.5, -0.5)
-    panel.xaxis.tick_top()
-    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
 
 
 def version(record: dict) -> tuple[int, ...]:
@@ -307,26 +251,47 @@ def chapter(experiment: str, found: list[dict]) -> str:
     )
 
 
-def main() -> int:
-    """Write the page and its plots."""
+def recorded() -> dict[str, list[dict]]:
+    """Return the records of each experiment, from the oldest kernel to the newest."""
     records: dict[str, list[dict]] = {}
     for path in (DOCS / "effects").glob("*.json"):
         record = json.loads(path.read_text(encoding="utf-8"))
         records.setdefault(record["experiment"], []).append(record)
-        if quantities(record):
-            plot(record, path.with_suffix(".svg"))
-    for experiment, found in records.items():
+    for found in records.values():
         found.sort(key=version)
+    return records
+
+
+def page(records: dict[str, list[dict]]) -> str:
+    """Return docs/effects.md."""
+    order = dict.fromkeys(experiment for experiment, _what, _tell in GLANCE)
+    chapters = [chapter(experiment, records[experiment]) for experiment in order if experiment in records]
+    return joined(HEAD.rstrip(), glance(records), *chapters) + "\n"
+
+
+def draw(records: dict[str, list[dict]]) -> None:
+    """Draw the plots of the page."""
+    # matplotlib is not there where only the page is asked for.
+    import effects_plots
+
+    for experiment, found in records.items():
+        for record in found:
+            if quantities(record):
+                picture = DOCS / "effects" / f"{experiment}-{record['image']}.svg"
+                effects_plots.plot(record, quantities(record), picture)
         if experiment in GRIDS:
             tell, words = GRIDS[experiment]
             picture = DOCS / "effects" / f"{experiment}.svg"
-            grid({series_of(record): tell(record) for record in found}, words, picture)
-    order = dict.fromkeys(experiment for experiment, _what, _tell in GLANCE)
-    chapters = [chapter(experiment, records[experiment]) for experiment in order if experiment in records]
-    page = joined(HEAD.rstrip(), glance(records), *chapters) + "\n"
-    (DOCS / "effects.md").write_text(page, encoding="utf-8")
+            effects_plots.grid({series_of(record): tell(record) for record in found}, words, picture)
+
+
+def main() -> int:
+    """Write the page and its plots."""
+    records = recorded()
+    draw(records)
+    (DOCS / "effects.md").write_text(page(records), encoding="utf-8")
     print(f"docs/effects.md: {sum(map(len, records.values()))} records of {len(records)} experiments")
-    missing = set(records) - set(order)
+    missing = set(records) - {experiment for experiment, _what, _tell in GLANCE}
     if missing:
         print(f"effects_doc.py: GLANCE does not know {', '.join(sorted(missing))}", file=sys.stderr)
     return int(bool(missing))
