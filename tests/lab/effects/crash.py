@@ -12,9 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-import induce
 import machines
-import oom_fixtures
+import naming
 import play
 from rootfs import LabError
 
@@ -115,12 +114,8 @@ def series(seen: list[dict]) -> dict[str, list]:
 
 def modes(image: str) -> dict:
     """Let a cgroup, a cpuset, a memory policy and the host run out of memory, with each value of vm.panic_on_oom."""
-    append, options, _offered = oom_fixtures.SETUPS["v2_numa"]
-    with machines.machine(
-        image, append=append, memory=512 * MIB, processors=1, disks=oom_fixtures.DISKS, qemu_options=options
-    ) as one:
-        source = Path(induce.__file__).read_bytes()
-        subprocess.run(one.ssh("cat > /root/induce.py"), input=source, check=True)
+    with naming.booted(image, "v2_numa") as collector:
+        one = collector.one
         return {
             "title": "What panics when memory runs out",
             "setting": "512 MiB of memory on two nodes, no swap; kernel.panic = 1 restarts the machine after a panic.",
