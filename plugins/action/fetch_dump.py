@@ -56,7 +56,7 @@ class ActionModule(ActionBase):
             result["resumed_at"] = have
             if not self._task.check_mode:
                 files.make_directory(dest.parent)
-                self._copy(source, part, have, size, piece)
+                self._copy(source, part, have, size, piece, options["keep_free"])
                 finish(part, dest, digest)
         except ValueError as error:
             raise AnsibleActionFail(str(error)) from None
@@ -81,14 +81,18 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"src: {source}: the host did not tell its size and SHA-256")
         return int(found.group(1)), found.group(2)
 
-    def _copy(self, source, part, have, size, piece):
-        """Append pieces to the part, each on disk before the next is asked for."""
+    def _copy(self, source, part, have, size, piece, keep_free):
+        """Append pieces to the part, each on disk before the next is asked for, and while there is room for the rest.
+
+        Files of other hosts come at the same time: together they take at most one piece each of what is to stay free.
+        """
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, files.FILE_MODE)
         with os.fdopen(descriptor, "wb") as stream:
             os.fchmod(stream.fileno(), files.FILE_MODE)
             stream.truncate(have)
             stream.seek(have)
             while have < size:
+                enough(part.parent, size - have, keep_free)
                 count = min(piece, size - have)
                 blocks = -(-count // BLOCK)
                 command = (
@@ -131,7 +135,7 @@ def enough(directory, needed, keep_free):
     if needed and free < needed + keep_free:
         raise ValueError(
             f"dest: {directory} has {free} bytes free and {needed + keep_free} are needed, "
-            f"{needed} for the file and {keep_free} to stay free (keep_free)"
+            f"{needed} for what is still to come of the file and {keep_free} to stay free (keep_free)"
         )
 
 

@@ -17,7 +17,9 @@ version_added: 0.1.0
 description:
   - Brings one large file of a host, such as a dump, to the machine that runs Ansible. The file gets mode 0600, directories that
     are missing 0700.
-  - It looks at the free space of the controller first, and refuses where the file would leave less than O(keep_free).
+  - It looks at the free space of the controller first, and refuses where the file would leave less than O(keep_free). It looks
+    again before each piece, since files of other hosts may come at the same time, and stops where the rest would leave less.
+    Several hosts together leave at most one O(piece) each less than O(keep_free).
   - A transfer that was interrupted goes on where it stopped. The file gets its name when all of it is there, on disk, and its
     SHA-256 is that of the host's file.
 extends_documentation_fragment:

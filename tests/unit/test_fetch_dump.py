@@ -127,11 +127,31 @@ def test_what_was_changed_on_the_way_is_thrown_away(source, tmp_path):
 def test_it_never_fills_the_disk(source, tmp_path):
     dest = tmp_path / "new" / "vmcore"
     with pytest.raises(
-        AnsibleActionFail, match=r"has \d+ bytes free and \d+ are needed, 327757 for the file"
+        AnsibleActionFail, match=r"has \d+ bytes free and \d+ are needed, 327757 for what is still to come"
     ) as caught:
         fetch(source, dest, keep_free=1 << 60)
     assert "\n" not in str(caught.value)
     assert not dest.parent.exists()
+
+
+def test_it_stops_where_others_fill_the_disk_meanwhile_and_goes_on_later(source, tmp_path, monkeypatch):
+    """Files of other hosts come at the same time: each look finds less, as they leave it, and room for one piece."""
+    dest = tmp_path / "vmcore"
+    usage = fetch_dump.shutil.disk_usage(tmp_path)
+    seen = iter([9 * BLOCK, 8 * BLOCK, 4 * BLOCK])
+    monkeypatch.setattr(fetch_dump.shutil, "disk_usage", lambda _path: usage._replace(free=next(seen)))
+    still, kept = 3 * BLOCK + 77, 2 * BLOCK
+    with pytest.raises(AnsibleActionFail) as caught:
+        fetch(source, dest, keep_free=kept)
+    assert str(caught.value) == (
+        f"dest: {tmp_path} has {4 * BLOCK} bytes free and {still + kept} are needed, "
+        f"{still} for what is still to come of the file and {kept} to stay free (keep_free)"
+    )
+    assert not dest.exists()
+    monkeypatch.undo()
+    monkeypatch.setattr(fetch_dump.ActionBase, "run", lambda self, tmp=None, task_vars=None: {})
+    assert fetch(source, dest)[0]["resumed_at"] == 2 * BLOCK
+    assert dest.read_bytes() == source.read_bytes()
 
 
 def test_check_mode_writes_nothing(source, tmp_path):
