@@ -273,12 +273,17 @@ class Change:
         """Return what crashkernel= is to be, and refuse what cannot work."""
         self.need, least = self._needs()
         asked = self.options["crashkernel"]
-        value = " ".join(asked.split())
+        value, stays = " ".join(asked.split()), True
         if asked == "auto":
             now = self.host.loader_current()[0] if self.loader != "none" and self.managed else None
             # A value of an earlier run stays while it is enough: the estimate moves with modules and initrd.
-            enough = now and (now == "auto" or crashkernel.reserves(now, self.memory) >= (self.need or 1))
-            value = now if enough else self.host.default_value(self.memory, self.need)
+            stays = bool(now and (now == "auto" or crashkernel.reserves(now, self.memory) >= (self.need or 1)))
+            value = now if stays else self.host.default_value(self.memory, self.need)
+        recommended = None
+        if self.loader != "none" and not (stays and self.host.loader_is(value)):
+            recommended = self.host.estimate()
+            if asked == "auto":
+                value = self._raised(value, max(recommended or 0, least))
         known = crashkernel.RHEL8_AUTO if value == "auto" else value
         amount = crashkernel.reserves(known, self.memory)
         if not amount:
@@ -297,14 +302,16 @@ class Change:
             else:
                 why = said % (value, mib(amount), or_more(self.need))
                 self.warnings.append(why + ", estimated from the usual initrd: its own is not made yet")
-        elif self.loader != "none" and not self.host.loader_is(value):
-            recommended = self.host.estimate()
-            if recommended and amount < recommended:
-                self._refuse(
-                    "crashkernel: %s reserves %s, and kdumpctl estimate recommends %s"
-                    % (value, mib(amount), mib(recommended))
-                )
+        elif recommended and amount < recommended:
+            self._refuse(
+                "crashkernel: %s reserves %s, and kdumpctl estimate recommends %s"
+                % (value, mib(amount), mib(recommended))
+            )
         return value
+
+    def _raised(self, value, least):
+        """Return a value of the distribution, or a size where that reserves too little: what reserves nothing stays."""
+        return crashkernel.rounded(least) if 0 < crashkernel.reserves(value, self.memory) < least else value
 
     # Planning
 
@@ -501,7 +508,9 @@ class Change:
     def _wished_settings(self):
         if self.host.family == kdump_config.DEBIAN:
             return kdump_config.debian_settings(self.options, self.directory or self.options["path"])
-        explicit = (self.options["crashkernel"] != "auto") if self.host.resets() else None
+        # Ranges are the distribution's own; a size is for this host, whoever chose it.
+        own = self.options["crashkernel"] != "auto" or ":" not in self.value
+        explicit = own if self.host.resets() else None
         return kdump_config.rhel_settings(self.options, self.options["path"], self.file_system, explicit)
 
     def _plan_config(self, settings):

@@ -118,6 +118,7 @@ class Host:
         self.family = family
         self.calls: list[list[str]] = []
         self.fails: dict[str, str] = {}
+        self.estimate = ESTIMATE
         self.server_says: tuple[int, str, str] | None = None
 
     @classmethod
@@ -211,7 +212,11 @@ class Host:
         elif name == "grubby":
             return 0, self.grubby(words), ""
         elif name == "kdumpctl":
-            return 0, "1G-4G:192M,4G-64G:256M,64G-:512M\n" if words == ["get-default-crashkernel"] else ESTIMATE, ""
+            return (
+                0,
+                "1G-4G:192M,4G-64G:256M,64G-:512M\n" if words == ["get-default-crashkernel"] else self.estimate,
+                "",
+            )
         elif name == "timeout":
             return self.server(words, data)
         elif name == "systemctl" and words[0] == "show":

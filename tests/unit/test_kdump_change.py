@@ -405,6 +405,47 @@ def test_what_kdumpctl_recommends_is_compared(tmp_path):
         host.change()
 
 
+def test_auto_takes_what_kdumpctl_recommends_where_that_is_more_than_the_default(tmp_path):
+    """As on a host whose disk is encrypted: its kernels have the default already, and it is not enough."""
+    host = Host(tmp_path, "rhel")
+    host.entries = dict.fromkeys(host.entries, "ro crashkernel=1G-4G:192M,4G-64G:256M,64G-:512M")
+    before = host.files()
+    assert host.change(crashkernel="auto").value == "1G-4G:192M,4G-64G:256M,64G-:512M"
+    host.estimate = host.estimate.replace("Recommended crashkernel: 192M", "Recommended crashkernel: 417M")
+    predicted = host.change(crashkernel="auto")
+    done = host.apply(crashkernel="auto")
+    assert of(predicted) == of(done)
+    assert [words.split()[-1] for words in host.entries.values()] == ["crashkernel=448M"] * 2
+    # With "yes" kdump-utils would set its default again with the next kernel.
+    assert "auto_reset_crashkernel no" in host.get("/etc/kdump.conf")
+    host.estimate = host.estimate.replace("417M", "418M")
+    host.calls.clear()
+    assert not host.change(crashkernel="auto").changed
+    assert ["kdumpctl", "estimate"] not in host.calls
+    # A kernel that has come since has another value.
+    host.entries = {**host.entries, "/boot/vmlinuz-new": "ro"}
+    host.estimate = host.estimate.replace("418M", "449M")
+    assert host.change(crashkernel="auto").value == "480M"
+    with pytest.raises(Refused, match="256M reserves 256 MiB, and kdumpctl estimate recommends 449 MiB"):
+        host.change(crashkernel="256M")
+    host.estimate = host.estimate.replace("449M", "1025M")
+    with pytest.raises(Refused, match="crashkernel: 1056M reserves 1056 MiB, more than half of this host's 2048 MiB"):
+        host.change(crashkernel="auto")
+    host.entries = {kernel: words for kernel, words in host.entries.items() if kernel != "/boot/vmlinuz-new"}
+    host.apply(state="absent")
+    assert host.files() == before
+
+
+def test_auto_is_raised_where_the_crash_kernel_needs_more_than_is_recommended(tmp_path):
+    """kdumpctl counts only the modules that its initrd holds."""
+    host = Host(tmp_path, "rhel")
+    host.put("/boot/initramfs-%skdump.img" % RELEASE, "x" * (50 * MIB))
+    # 32 MiB kernel, 1 MiB modules, 3 * 50 MiB, 16 MiB: 199 MiB and a little.
+    assert host.change(crashkernel="auto").value == "224M"
+    with pytest.raises(Refused, match="192M reserves 192 MiB, and this host's crash kernel needs 199 MiB or more"):
+        host.change(crashkernel="192M")
+
+
 # Made after what kdumpctl of kdump-utils prints (kdumpctl: do_estimate): a note on the initrd that it makes first goes
 # to the same stream, sizes may be followed by a blank, and the warnings come last.
 PLAIN = "Reserved crashkernel:    0M\nRecommended crashkernel: 256M \n\nKernel image size:   56M\n"
