@@ -51,10 +51,13 @@ _WHERE = {
 # A dump on them is gone when the host has restarted.
 _VOLATILE = ("tmpfs", "ramfs", "devtmpfs")
 
+# RequiresMountsFor=: local-fs.target does not wait for mounts with nofail (systemd.mount(5)), and below the mount point
+# there are other dumps, or none. Where the disk is gone, the unit does not run, and the host starts all the same.
 _RETENTION_UNIT = """\
 [Unit]
 Description=Keep the newest kernel dumps in {path}
 After=local-fs.target
+RequiresMountsFor={path}
 
 [Service]
 Type=oneshot
@@ -580,6 +583,8 @@ class Change:
         before = self._limits(found_unit) if enabled and found_script == _or(script, found_script) else None
         if unit is None and before is None:
             before = "left over"  # a run was stopped between the unit's link and its file
+        elif before == self._limits(unit) and found_unit != unit:
+            before = "another unit"  # an earlier version wrote it, or somebody has changed it
         self.item("retention", before, self._limits(unit), lambda: self._set_retention(unit, script))
 
     @staticmethod

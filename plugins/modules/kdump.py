@@ -95,6 +95,8 @@ options:
     description:
       - How many dumps stay below the directory of this host. A service removes the oldest beyond that at each boot, and
         C(kdump-tools) also after it has saved one. 0 keeps all. The newest always stays. Nothing is removed on a server.
+      - The service waits for the file system of the directory, with C(nofail) in C(/etc/fstab) as well. Where that cannot be
+        mounted it does not run, and the host starts all the same.
     type: int
     default: 5
   keep_bytes:

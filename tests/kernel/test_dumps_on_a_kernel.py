@@ -107,6 +107,11 @@ def test_a_power_cut_while_it_is_saved_leaves_what_is_called_incomplete(guest, c
 def test_a_second_disk_takes_the_dump(guest, crashes):
     wishes = {**ROLE, "panic_on_oom_kdump_path": "/srv/crash"}
     play.role(guest, NAME, wishes)
+    for relation in ("Requires", "After"):
+        said = guest.run(
+            f"systemctl show --property={relation} --value linux_memory_oom-crash-retention.service"
+        ).stdout
+        assert "srv-crash.mount" in said.split(), (relation, said)
     crash(guest)
     assert guest.run("findmnt -no SOURCE -T $(ls -d /srv/crash/2*/dump.*)").stdout.strip() == "/dev/vdb"
     (one,) = crashes("/srv/crash")

@@ -378,6 +378,33 @@ def test_the_oldest_dumps_go_and_the_newest_stays(tmp_path):
     assert (crash / "other").is_dir()
 
 
+RETENTION = kdump_change.RETENTION_UNIT_PATH
+
+
+@pytest.mark.parametrize(
+    ("wishes", "directory"),
+    [
+        ({"path": "/srv/crash-dumps/here"}, "/srv/crash-dumps/here"),
+        ({"target": "device", "target_location": "/dev/vdb", "path": "/here"}, "/srv/here"),
+    ],
+)
+def test_the_oldest_dumps_go_only_where_their_file_system_is_mounted(tmp_path, wishes, directory):
+    host = Host(tmp_path)
+    host.put("/proc/self/mountinfo", MOUNTED)
+    limits = directory + ": 3 dumps, 0 bytes"
+    assert of(host.apply(**wishes))["retention"] == (None, limits)
+    unit, _rest = host.get(RETENTION).split("[Service]")
+    assert unit.splitlines()[1:] == [
+        "[Unit]", "Description=Keep the newest kernel dumps in " + directory, "After=local-fs.target",
+        "RequiresMountsFor=" + directory, "",
+    ]  # fmt: skip
+    assert not host.change(**wishes).changed
+    # As an earlier version wrote it.
+    host.put(RETENTION, host.get(RETENTION).replace("RequiresMountsFor=" + directory + "\n", ""))
+    assert of(host.apply(**wishes)) == {"retention": ("another unit", limits)}
+    assert "\nRequiresMountsFor=" in host.get(RETENTION)
+
+
 def test_a_run_that_ends_between_two_steps_is_repaired_by_the_next(tmp_path):
     """The memory of before is in the first file that is written, so undo is exact as well, wherever a run ended."""
     for number, (family, state) in enumerate([(f, s) for f in ("debian", "rhel") for s in ("present", "absent")]):
