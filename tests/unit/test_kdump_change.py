@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 
 import pytest
@@ -201,6 +203,77 @@ def test_disabled_gives_the_memory_back_and_leaves_no_reservation(host):
         host.get("/boot/grub/grub.cfg") if host.family == "debian" else str(list(host.entries.values()))
     )
     assert not host.change(state="disabled").changed
+
+
+def patient(host, **wishes):
+    """Run the module as Host.apply does, and return how long it slept each time."""
+    change = host.change(wait_seconds=90, **wishes)
+    slept = []
+    change.sleep = slept.append
+    change.apply()
+    change.refresh()
+    return slept
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_crash_kernel_that_another_loads_at_the_same_time_is_waited_for(host, monkeypatch, times):
+    """The kernel has one lock for kexec, and says EBUSY to who comes second (kernel/kexec_internal.h)."""
+    host.put("/sys/kernel/kexec_crash_size", str(256 * MIB))
+    answer, busy = host.run, ["kexec_file_load failed: Device or resource busy"] * times
+
+    def run(command, **more):
+        return (1, "", busy.pop()) if command[:2] == ["systemctl", "restart"] and busy else answer(command, **more)
+
+    monkeypatch.setattr(host, "run", run)
+    assert patient(host) == [2] * times
+    assert (busy, host.get("/sys/kernel/kexec_crash_loaded")) == ([], "1\n")
+
+
+class Busy:
+    """A file of sysfs that the kernel does not take: what was written to it is refused when it is closed."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __enter__(self):
+        return self
+
+    def write(self, _text):
+        pass
+
+    def __exit__(self, *_error):
+        raise OSError(self.number, os.strerror(self.number))
+
+
+def refused(monkeypatch, *numbers):
+    """Let the kernel refuse kexec_crash_size with these errors, one after the other, and then take it."""
+    left = list(numbers)
+
+    def opened(path, *mode, **more):
+        assert path.endswith("/sys/kernel/kexec_crash_size") and mode == ("w",)
+        return Busy(left.pop(0)) if left else open(path, *mode, **more)
+
+    monkeypatch.setattr(kdump_change, "open", opened, raising=False)
+    return left
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_memory_that_cannot_be_given_back_yet_is_waited_for(host, monkeypatch, times):
+    host.put("/sys/kernel/kexec_crash_size", str(256 * MIB))
+    left = refused(monkeypatch, *[errno.EBUSY] * times)
+    assert patient(host, state="disabled") == [0.5] * times
+    assert (left, host.get("/sys/kernel/kexec_crash_size")) == ([], "0\n")
+
+
+def test_memory_that_is_never_given_back_is_a_failure_that_says_why(host, monkeypatch):
+    host.put("/sys/kernel/kexec_crash_size", str(256 * MIB))
+    refused(monkeypatch, errno.EBUSY)
+    with pytest.raises(Failed, match="kexec_crash_size: 0 could not be written: Device or resource busy"):
+        host.apply(state="disabled")
+    # Another error does not pass by itself.
+    refused(monkeypatch, errno.EINVAL)
+    with pytest.raises(Failed, match="kexec_crash_size: 0 could not be written: Invalid argument"):
+        patient(host, state="disabled")
 
 
 def test_disabled_on_a_host_without_kdump_changes_nothing(tmp_path):
