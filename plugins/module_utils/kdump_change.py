@@ -492,7 +492,7 @@ class Change:
         wanted = self._dump_size()
         if free is not None and wanted and free < wanted:
             self._refuse(
-                "path: %s has %s free, and a dump of this host takes %s or more now" % (where, mib(free), mib(wanted))
+                "path: %s has %s free, and a dump of this host takes %s now" % (where, mib(free), or_more(wanted))
             )
 
     def _dump_size(self):

@@ -358,6 +358,32 @@ def test_bad_input_is_refused_in_one_sentence_and_nothing_changes(host, case):
     assert host.files() == before
 
 
+# Half of slab and struct page with level 31, half of what is in use with level 0: of what the host's meminfo says.
+@pytest.mark.parametrize(("level", "wanted"), [(31, (40000 * 1024 + 1990000 * 1024 // 64) // 2), (0, 1190000 * 512)])
+@pytest.mark.parametrize(
+    ("wishes", "directory"),
+    [
+        ({"path": "/var/crash"}, "/var/crash"),
+        ({"target": "device", "target_location": "/dev/vdb", "path": "/dumps"}, "/srv/dumps"),
+    ],
+)
+def test_a_directory_without_room_for_a_dump_is_refused(host, monkeypatch, wishes, directory, level, wanted):
+    host.put("/proc/self/mountinfo", MOUNTED)
+    ask, free = kdump_change.kdump.directory, {directory: wanted - 1}
+    monkeypatch.setattr(
+        kdump_change.kdump, "directory", lambda tree, path: dict(ask(tree, path), free=free.get(path, 1 << 40))
+    )
+    before = host.files()
+    with pytest.raises(Refused) as refused:
+        host.apply(dump_level=level, **wishes)
+    said = "path: %s has %d MiB free, and a dump of this host takes %d MiB or more now"
+    assert str(refused.value) == said % (directory, wanted // MIB, wanted // MIB + 1)
+    assert host.files() == before
+    assert str(refused.value) in host.change(dump_level=level, force=True, **wishes).warnings
+    free[directory] = wanted
+    assert not any("free" in why for why in host.change(dump_level=level, **wishes).warnings)
+
+
 def test_missing_packages_loader_and_foreign_files_are_refused(tmp_path):
     host = Host(tmp_path, installed=False)
     with pytest.raises(Refused, match="kdump-config and makedumpfile and kexec is not on this host"):
