@@ -75,7 +75,7 @@ def up(options: argparse.Namespace) -> None:
         one.wait()
     except LabError:
         one.cut()
-        shutil.rmtree(place)
+        remove(one)
         raise
     print(f"{name} is up. python tests/lab ssh {name} opens it; its console is in {one.console}")
 
@@ -84,6 +84,12 @@ def down(options: argparse.Namespace) -> None:
     """Take a machine down and remove what it wrote."""
     one = found(options.name)
     one.stop()
+    remove(one)
+
+
+def remove(one: machines.Machine) -> None:
+    """Remove what a machine wrote; its console is kept elsewhere."""
+    one.keep_console()
     shutil.rmtree(one.place)
 
 

@@ -91,6 +91,7 @@ class Keeper:
             if self.ended or reason != "guest-reset" or quick >= QUICK_TIMES:
                 return reason
             boot = self.one.next_boot()
+            self.one.begin()
 
 
 def main() -> int:

@@ -150,6 +150,13 @@ KEEPER = Path(__file__).resolve().with_name("keeper.py")
 # What the kernel prints when it has stopped for good, neither dumping nor restarting (kernel/panic.c).
 STOPPED = b"---[ end Kernel panic"
 
+# What the lab writes to a console where the machine starts: what stands before it is of earlier boots.
+STARTS = b"\n---[ the lab starts this machine ]---\n"
+
+# Consoles of machines that were taken away: a test that failed is often understood from them only.
+CONSOLES = Path(__file__).resolve().parents[1] / "output" / "consoles"
+KEPT_CONSOLES = 100  # about what `make test-matrix` starts; 20 MB
+
 
 @dataclass(frozen=True)
 class Image:
@@ -275,8 +282,13 @@ class Machine:
 
     @property
     def console(self) -> Path:
-        """Return the file that holds all that the machine wrote to its console."""
+        """Return the file that holds all that the machine wrote to its console, in all of its boots."""
         return self.place / "console.log"
+
+    @property
+    def kept_console(self) -> Path:
+        """Return the file that holds the same when the machine has been taken away."""
+        return CONSOLES / f"{self.place.name}.log"
 
     @property
     def key(self) -> Path:
@@ -323,7 +335,9 @@ class Machine:
             "qemu-system-x86_64",
             *accelerator,
             *("-smp", str(self.processors), "-m", f"{self.memory // 1024**2}M"),
-            *("-display", "none", "-monitor", "none", "-serial", f"file:{self.console}", "-no-reboot"),
+            *("-display", "none", "-monitor", "none", "-no-reboot"),
+            # Without append=on each start would empty the file: a panic would be gone when its machine has restarted.
+            *("-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console"),
             *("-kernel", str(now.kernel), "-initrd", str(now.initrd)),
             *("-append", f"{now.arguments} {self.append}".strip()),
             *("-netdev", ",".join(["user,id=net", *(f"hostfwd=tcp:127.0.0.1:{ours}-:{its}" for ours, its in ports)])),
@@ -355,15 +369,32 @@ class Machine:
     def start(self) -> None:
         """Start the machine; it goes on when this program ends."""
         self.save()
-        # What an earlier start wrote is not what this one says; it is kept.
-        with contextlib.suppress(FileNotFoundError):
-            self.console.replace(self.place / "console.earlier.log")
+        # Before the keeper runs: who waits from now on must not read what an earlier start has left.
+        self.begin()
         with open(self.place / "qemu.log", "ab") as log:
             self.pid = subprocess.Popen(
                 [sys.executable, str(KEEPER), str(self.place)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             ).pid  # fmt: skip
         self.save()
+
+    def begin(self) -> None:
+        """Write to the console that the machine starts now."""
+        with open(self.console, "ab") as console:
+            console.write(STARTS)
+
+    def said(self) -> bytes:
+        """Return what the machine wrote to its console since it was started or restarted the last time."""
+        return self.console.read_bytes().rpartition(STARTS)[2]
+
+    def keep_console(self) -> None:
+        """Copy the console to where it is found when the machine has been taken away; only the newest stay there."""
+        CONSOLES.mkdir(parents=True, exist_ok=True)
+        # There is none where the machine was never started; another run may remove the same old ones.
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(self.console, self.kept_console)
+            for old in sorted(CONSOLES.glob("*.log"), key=os.path.getmtime)[:-KEPT_CONSOLES]:
+                old.unlink()
 
     def running(self) -> bool:
         """Return whether the machine's keeper lives (and reap it where it was ours and has ended)."""
@@ -395,7 +426,7 @@ class Machine:
         while time.monotonic() < end:
             if not self.running():
                 raise LabError(f"{self.image.name} ended while it booted:\n{self.told()}")
-            if self.console.exists() and STOPPED in self.console.read_bytes()[-4096:]:
+            if STOPPED in self.said()[-4096:]:
                 raise LabError(f"the kernel of {self.image.name} stopped:\n{self.told()}")
             answer = subprocess.run(
                 self.ssh("systemctl", "is-system-running", "--wait"),
@@ -407,10 +438,13 @@ class Machine:
         raise LabError(f"{self.image.name} did not boot within {seconds:.0f} s:\n{self.told()}")
 
     def told(self, lines: int = 40) -> str:
-        """Return the end of what qemu and the console wrote."""
+        """Return the end of what qemu and the console wrote, every earlier panic, and where all of it is."""
         texts = [path.read_text(encoding="utf-8", errors="replace") for path in (self.place / "qemu.log", self.console)
                  if path.exists()]  # fmt: skip
-        return "\n".join("".join(texts).splitlines()[-lines:])
+        told = "".join(texts).splitlines()
+        panics = [line for line in told[:-lines] if "Kernel panic" in line]
+        where = f"(the whole console: {self.console}; {self.kept_console} when the machine has been taken away)"
+        return "\n".join([*panics, *told[-lines:], where])
 
     def boot_id(self) -> str:
         """Return the name of the current boot; empty while the machine does not answer."""
@@ -466,8 +500,8 @@ def _command_line(pid: int) -> bytes:
 
 @contextmanager
 def machine(name: str, **options) -> Iterator[Machine]:
-    """Give a booted machine and take it away afterwards, with everything it wrote."""
-    with tempfile.TemporaryDirectory(prefix="lab-") as place:
+    """Give a booted machine and take it away afterwards, with everything it wrote but its console."""
+    with tempfile.TemporaryDirectory(prefix=f"lab-{name}-") as place:
         one = Machine(image(name), Path(place), **options)
         one.prepare()
         one.start()
@@ -476,6 +510,7 @@ def machine(name: str, **options) -> Iterator[Machine]:
             yield one
         finally:
             one.stop()
+            one.keep_console()
 
 
 def ansible_host(one: Machine) -> dict[str, str]:

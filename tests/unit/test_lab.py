@@ -22,9 +22,18 @@ import rootfs
 from boot import Boot
 
 # Ends as the next line of the file "ends" says: by a restart, by a switch-off; "run" goes on until it is killed.
+# The guest's console says what the file "says" holds; as with qemu, it begins anew where nothing else is asked for.
 QEMU = """\
 #!/bin/sh
 echo "$@" >> "$LAB_TEST/started"
+for word; do
+  path=${word##*path=}
+  case $word in
+    file,*append=on*) cat "$LAB_TEST/says" >> "${path%%,*}" ;;
+    file,*path=*) cat "$LAB_TEST/says" > "${path%%,*}" ;;
+    file:*) cat "$LAB_TEST/says" > "${word#file:}" ;;
+  esac
+done
 echo '{"QMP": {}}'
 end=$(head -n 1 "$LAB_TEST/ends")
 sed -i 1d "$LAB_TEST/ends"
@@ -96,11 +105,41 @@ def machine(tmp_path, monkeypatch):
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     monkeypatch.setenv("LAB_TEST", str(tmp_path))
+    monkeypatch.setattr(machines, "CONSOLES", tmp_path / "consoles")
+    (tmp_path / "says").write_text("it boots\n", encoding="utf-8")
     disk = machines.Image("trixie", tmp_path / "disk.raw", Boot(tmp_path / "k", tmp_path / "i", "root=/dev/vda"))
     monkeypatch.setattr(machines, "image", lambda name: disk)
     one = machines.Machine(disk, tmp_path / "place", append="quiet", disks=(machines.Disk(1024, 512), machines.Disk(7)))
     one.place.mkdir()
     return one
+
+
+def own_keeper(machine, monkeypatch):
+    """Give the keeper, which is a program of its own, the machine's image to load."""
+    monkeypatch.setattr(machines, "KEEPER", machine.place.parent / "keeper.py")
+    lab = Path(keeper.__file__).parent
+    machines.KEEPER.write_text(
+        f"import sys, pathlib; sys.path.insert(0, {str(lab)!r})\n"
+        "import keeper, machines, boot\n"
+        "machines.image = lambda name: machines.Image(name, None, boot.Boot('k', 'i', ''))\n"
+        "sys.exit(keeper.main())\n",
+        encoding="utf-8",
+    )
+
+
+def answers(machine, script):
+    """Let ssh be a program in Python."""
+    program = machine.place.parent / "bin" / "ssh"
+    program.write_text(f"#!{sys.executable}\n{script}\n", encoding="utf-8")
+    program.chmod(0o755)
+
+
+def until(condition):
+    """Wait for a condition."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_the_command_line(machine):
@@ -151,6 +190,59 @@ def test_a_restart_boots_what_the_boot_loader_says_now(machine, monkeypatch):
     assert "crashkernel=1M quiet" in second
 
 
+def test_the_console_is_kept_over_a_restart(machine, monkeypatch):
+    """What a kernel says when it panics is what is looked for when the machine has come up again."""
+    says = machine.place.parent / "says"
+    says.write_text("Kernel panic - not syncing: System is out of memory\n" + "more\n" * 99, encoding="utf-8")
+
+    def next_boot():
+        says.write_text("booted again\n" * 50, encoding="utf-8")
+        return machine.first_boot()
+
+    monkeypatch.setattr(machine, "next_boot", next_boot)
+    (machine.place.parent / "ends").write_text("guest-reset\nguest-shutdown\n", encoding="utf-8")
+    keeper.Keeper(machine).run()
+    text = machine.console.read_text(encoding="utf-8")
+    assert text.index("Kernel panic") < text.index("booted again")
+    assert machine.said().decode() == "booted again\n" * 50
+    assert machine.told().startswith("Kernel panic - not syncing: System is out of memory\nbooted again\n")
+
+
+def test_what_stopped_in_an_earlier_start_does_not_stop_this_one(machine, monkeypatch):
+    """A machine whose kernel stopped, whose power was cut, and that was started again, comes up."""
+    answers(machine, "print('running')")
+    own_keeper(machine, monkeypatch)
+    machine.console.write_bytes(machines.STOPPED + b"\n")
+    (machine.place.parent / "ends").write_text("run\n", encoding="utf-8")
+    machine.start()
+    try:
+        machine.wait()
+        assert machines.STOPPED in machine.console.read_bytes()
+        with open(machine.console, "ab") as console:
+            console.write(machines.STOPPED)
+        with pytest.raises(rootfs.LabError, match="stopped"):
+            machine.wait()
+    finally:
+        machine.cut()
+
+
+def test_the_console_outlives_the_machine(machine, monkeypatch):
+    answers(machine, "print('running')")
+    own_keeper(machine, monkeypatch)
+    monkeypatch.setattr(machines.Machine, "prepare", lambda _one: None)
+    monkeypatch.setattr(machines, "KEPT_CONSOLES", 1)
+    (machine.place.parent / "ends").write_text("run\nrun\n", encoding="utf-8")
+    for text in ("the first\n", "the second\n"):
+        (machine.place.parent / "says").write_text(text, encoding="utf-8")
+        with pytest.raises(ZeroDivisionError), machines.machine("trixie") as one:
+            until(lambda text=text: text.encode() in one.said())
+            assert str(one.kept_console) in one.told()
+            raise ZeroDivisionError
+        assert not one.place.exists()
+        assert [path.name for path in machines.CONSOLES.iterdir()] == [one.kept_console.name]
+        assert text in one.kept_console.read_text(encoding="utf-8")
+
+
 def test_a_machine_that_only_restarts_is_given_up(machine, monkeypatch):
     monkeypatch.setattr(machine, "next_boot", machine.first_boot)
     (machine.place.parent / "ends").write_text("guest-reset\n" * 9, encoding="utf-8")
@@ -159,21 +251,10 @@ def test_a_machine_that_only_restarts_is_given_up(machine, monkeypatch):
 
 
 def test_a_power_cut_ends_qemu(machine, monkeypatch):
-    # The keeper is a program of its own: give it a machine to load.
-    monkeypatch.setattr(machines, "KEEPER", machine.place.parent / "keeper.py")
-    lab = Path(keeper.__file__).parent
-    machines.KEEPER.write_text(
-        f"import sys, pathlib; sys.path.insert(0, {str(lab)!r})\n"
-        "import keeper, machines, boot\n"
-        "machines.image = lambda name: machines.Image(name, None, boot.Boot('k', 'i', ''))\n"
-        "sys.exit(keeper.main())\n",
-        encoding="utf-8",
-    )
+    own_keeper(machine, monkeypatch)
     (machine.place.parent / "ends").write_text("run\n", encoding="utf-8")
     machine.start()
-    end = time.monotonic() + 60
-    while (machine.place.parent / "ends").read_text(encoding="utf-8") and time.monotonic() < end:
-        time.sleep(0.05)
+    until(lambda: not (machine.place.parent / "ends").read_text(encoding="utf-8"))
     assert machine.running()
     children = Path(f"/proc/{machine.pid}/task/{machine.pid}/children").read_text(encoding="ascii").split()
     assert len(children) == 1
