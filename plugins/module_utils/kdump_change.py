@@ -335,6 +335,7 @@ class Change:
                 "packages: %s is not on this host, and packages=false forbids to install %s"
                 % (" and ".join(lacking), " and ".join(self.host.packages))
             )
+        self._check_compression()
         self._find_directory()
         self.value = self._wished_value()
         self.settings = self._wished_settings()
@@ -344,6 +345,8 @@ class Change:
             "installed",
             self.host.install,
         )
+        if "makedumpfile" in self.lacking:
+            self.steps.append(("compression", self._check_compression))
         if self.lacks_client:
             self.steps.append(("target", self._ask_server))
         self._plan_config(self.settings)
@@ -388,6 +391,22 @@ class Change:
 
     def _retains(self):
         return self.options["keep_dumps"] or parse_size(self.options["keep_bytes"], "keep_bytes")
+
+    def _check_compression(self):
+        """Refuse what this host's makedumpfile was built without.
+
+        It would leave pages as they are, or fail where it does not know the option (makedumpfile.c).
+        """
+        wanted, program = self.options["compression"], self.host.program("makedumpfile")
+        if wanted not in kdump_config.OPTIONAL or not program:
+            return
+        _status, out, _errors = self.run([program, "-v"], environ_update={"LC_ALL": "C"})
+        known = kdump_config.compressions(out)
+        if known and wanted not in known:
+            self._refuse(
+                "compression: %s is not what this host's makedumpfile was built with, which is %s"
+                % (wanted, ", ".join(known))
+            )
 
     def _find_directory(self):
         """Fill directory: where dumps go on this host; None where they go to a server."""

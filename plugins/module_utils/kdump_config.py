@@ -29,6 +29,8 @@ RHEL = "rhel"
 # makedumpfile(8): how a page is compressed. "none" leaves pages as they are.
 COMPRESSIONS = {"zlib": "-c", "lzo": "-l", "snappy": "-p", "zstd": "-z", "none": ""}
 _FLAGS = {flag: name for name, flag in COMPRESSIONS.items() if flag}
+# What makedumpfile can be built without.
+OPTIONAL = ("lzo", "snappy", "zstd")
 
 # What decides where a dump goes: one of these at most.
 _RHEL_TARGETS = kdump.TARGETS
@@ -141,6 +143,16 @@ def values(text, family, names):
 def collector(level, compression, flattened):
     """Return makedumpfile's arguments for a level and a compression; flattened: for a pipe or a server."""
     return " ".join(part for part in ("-F" if flattened else "", COMPRESSIONS[compression], "-d", str(level)) if part)
+
+
+def compressions(text):
+    """Return the compressions of the makedumpfile that printed this with -v, or None where it says nothing of them.
+
+    It has a line for each that it could have been built with, "lzo", a tab and "enabled" or "disabled" (print_info.c:
+    show_version, since 1.5.6). One that it does not name is younger than it is.
+    """
+    said = dict(re.findall(r"^(%s)[ \t]+(enabled|disabled)[ \t]*$" % "|".join(OPTIONAL), text, re.MULTILINE))
+    return ["zlib"] + [name for name in OPTIONAL if said.get(name) == "enabled"] + ["none"] if said else None
 
 
 def debian_settings(wish, directory):

@@ -119,6 +119,7 @@ class Host:
         self.calls: list[list[str]] = []
         self.fails: dict[str, str] = {}
         self.estimate = ESTIMATE
+        self.makedumpfile = ""
         self.server_says: tuple[int, str, str] | None = None
 
     @classmethod
@@ -217,6 +218,9 @@ class Host:
                 "1G-4G:192M,4G-64G:256M,64G-:512M\n" if words == ["get-default-crashkernel"] else self.estimate,
                 "",
             )
+        elif name == "makedumpfile":
+            assert words == ["-v"]
+            return 0, self.makedumpfile, ""
         elif name == "timeout":
             return self.server(words, data)
         elif name == "systemctl" and words[0] == "show":

@@ -384,6 +384,50 @@ def test_a_directory_without_room_for_a_dump_is_refused(host, monkeypatch, wishe
     assert not any("free" in why for why in host.change(dump_level=level, **wishes).warnings)
 
 
+# What makedumpfile -v prints of Debian's packages 1:1.6.8-4, 1:1.7.2-1 and 1:1.7.6-1 (Debian 11, 12 and 13).
+VERSIONS = {
+    11: "makedumpfile: version 1.6.8 (released on 16 Nov 2020)\nlzo\tenabled\nsnappy\tdisabled\n\n",
+    12: "makedumpfile: version 1.7.2 (released on 20 Oct 2022)\nlzo\tenabled\nsnappy\tdisabled\nzstd\tdisabled\n\n",
+    13: "makedumpfile: version 1.7.6 (released on 23 Oct 2024)\nlzo\tenabled\nsnappy\tdisabled\nzstd\tenabled\n\n",
+}
+# What one before 1.5.6 prints (print_info.c: show_version).
+SILENT = "makedumpfile: version 1.5.5 (released on 18 Dec 2013)\n\n"
+
+
+@pytest.mark.parametrize(("version", "known"), [(11, ["lzo"]), (12, ["lzo"]), (13, ["lzo", "zstd"])])
+@pytest.mark.parametrize("method", ["zlib", "lzo", "snappy", "zstd", "none"])
+def test_a_compression_that_makedumpfile_was_built_without_is_refused(host, version, known, method):
+    host.makedumpfile = VERSIONS[version]
+    known = ["zlib", *known, "none"]
+    assert kdump_config.compressions(host.makedumpfile) == known
+    if method in known:
+        assert host.change(compression=method).warnings == []
+        assert (["/usr/bin/makedumpfile", "-v"] in host.calls) == (method in kdump_config.OPTIONAL)
+        return
+    before = host.files()
+    with pytest.raises(Refused) as refused:
+        host.apply(compression=method)
+    said = "compression: %s is not what this host's makedumpfile was built with, which is %s"
+    assert str(refused.value) == said % (method, ", ".join(known))
+    assert host.files() == before
+    assert host.change(compression=method, force=True).warnings == [str(refused.value)]
+
+
+@pytest.mark.parametrize("said", ["", SILENT])
+def test_a_makedumpfile_that_does_not_tell_its_compressions_is_taken_at_any(host, said):
+    host.makedumpfile = said
+    assert host.change(compression="zstd").warnings == []
+
+
+def test_a_makedumpfile_that_is_installed_by_the_run_is_asked_before_anything_else_changes(tmp_path):
+    host = Host(tmp_path, installed=False)
+    host.makedumpfile = VERSIONS[12]
+    with pytest.raises(Refused, match="compression: zstd is not what this host's makedumpfile was built with"):
+        host.apply(compression="zstd")
+    assert host.get("/etc/default/kdump-tools") == KDUMP_TOOLS
+    assert not host.change(state="absent").changed
+
+
 def test_missing_packages_loader_and_foreign_files_are_refused(tmp_path):
     host = Host(tmp_path, installed=False)
     with pytest.raises(Refused, match="kdump-config and makedumpfile and kexec is not on this host"):
