@@ -15,6 +15,7 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import logging
+import os
 import re
 
 try:
@@ -81,13 +82,24 @@ def identity(program):
 
 def load_symbols(program, path):
     """Load a vmlinux into the program; None asks debuginfod. Raises OpenError where it does not fit the dump."""
+    if path is None:
+        _check_debuginfod(program)
     try:
+        # Named, since drgn leaves debuginfod out for kernels other than Fedora's.
         program.set_enabled_debug_info_finders(["debuginfod"] if path is None else [])
         program.load_debug_info([path] if path else None, main=path is None)
     except Exception as error:
         raise OpenError(str(error).strip().splitlines()[0])
     if program.main_module().wants_debug_file():
         raise OpenError("it is of another build of the kernel, or holds no debug information")
+
+
+def _check_debuginfod(program):
+    """Raise OpenError where nobody can be asked: drgn itself then only says that symbols are missing."""
+    if "debuginfod" not in program.registered_debug_info_finders():
+        raise OpenError("this drgn was built without debuginfod")
+    if not os.environ.get("DEBUGINFOD_URLS", "").strip():
+        raise OpenError("DEBUGINFOD_URLS is not set in the environment of the module, so that no server is asked")
 
 
 def is_missing(error):

@@ -47,8 +47,11 @@ options:
     type: path
   debuginfod:
     description:
-      - Whether to ask the servers in the environment's C(DEBUGINFOD_URLS) for symbols that are not found.
-      - Hundreds of megabytes may be fetched into the cache of debuginfod.
+      - Whether to ask the servers in the environment's C(DEBUGINFOD_URLS) for symbols that are not found. A module does not see
+        what a login shell sets; give it with the C(environment) of the task.
+      - Hundreds of megabytes may be fetched into the cache of debuginfod, which C(DEBUGINFOD_CACHE_PATH) moves. Few servers send
+        the symbols of a kernel quickly, for which reason drgn itself asks them for Fedora's kernels only; this option asks for any.
+      - It needs a drgn that was built with debuginfod, as the one of PyPI is; C(drgn --version) tells.
     type: bool
     default: false
   limit:
@@ -96,6 +99,13 @@ EXAMPLES = r"""
     debuginfo: /srv/cases/1234/usr/lib/debug
     limit: 50
   delegate_to: localhost
+
+- name: Read a dump of Fedora, with symbols from its server
+  linux_memory.oom.vmcore_info:
+    path: /var/crash
+    debuginfod: true
+  environment:
+    DEBUGINFOD_URLS: https://debuginfod.fedoraproject.org/
 """
 
 RETURN = r"""

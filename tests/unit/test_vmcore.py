@@ -318,6 +318,40 @@ def test_without_drgn_it_says_how_to_get_it(tmp_path, monkeypatch):
     assert "pip install drgn" in module_read(tmp_path)[0]["why"]
 
 
+class Program:
+    """A program of drgn that finds no symbols, with the finders that it was built with."""
+
+    def __init__(self, *finders):
+        self.finders = set(finders)
+
+    def registered_debug_info_finders(self):
+        return self.finders
+
+    def set_enabled_debug_info_finders(self, names):
+        if not set(names) <= self.finders:
+            raise ValueError(f"module debug info finder {names[0]!r} not found")
+
+    def load_debug_info(self, paths, main):
+        raise LookupError("missing debugging symbols; see https://example.org")
+
+
+@pytest.mark.parametrize(
+    ("finders", "servers", "why"),
+    [
+        (("standard",), "http://127.0.0.1:1", "this drgn was built without debuginfod"),
+        (("standard", "debuginfod"), None, "DEBUGINFOD_URLS is not set in the environment of the module"),
+        (("standard", "debuginfod"), " ", "DEBUGINFOD_URLS is not set in the environment of the module"),
+        (("standard", "debuginfod"), "http://127.0.0.1:1", "missing debugging symbols"),
+    ],
+)
+def test_debuginfod_says_why_no_symbols_come_from_it(monkeypatch, finders, servers, why):
+    monkeypatch.delenv("DEBUGINFOD_URLS", raising=False)
+    if servers is not None:
+        monkeypatch.setenv("DEBUGINFOD_URLS", servers)
+    with pytest.raises(vmcore_drgn.OpenError, match=why):
+        vmcore_drgn.load_symbols(Program(*finders), None)
+
+
 def fake_makedumpfile(folder, script):
     command = folder / "makedumpfile"
     command.write_text("#!/bin/sh\n" + script)

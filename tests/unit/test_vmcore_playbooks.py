@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import stat
 import subprocess
+import sys
 
 import oom_texts
 from test_playbooks import play
@@ -62,6 +63,20 @@ def test_collect_dumps_brings_logs_and_verdict_and_leaves_the_dump(tmp_path):
     record = json.loads((tmp_path / "dumps" / "report" / "hosts" / "web1.json").read_text())
     assert record["findings"][0]["cause"] not in ("none", "unexplained")
     assert "quiet" not in (tmp_path / "dumps" / "report" / "summary.json").read_text()
+
+
+def test_collect_dumps_tells_the_reader_which_servers_have_symbols(tmp_path):
+    """A module does not see what a login shell of its host sets."""
+    work, python = tmp_path / "work", tmp_path / "python"
+    work.mkdir()
+    python.write_text(f'#!/bin/sh\necho "$DEBUGINFOD_URLS" >> {tmp_path}/seen\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    inventory = {"web1": {**LOCAL, "collect_dumps_path": crash(tmp_path), "collect_dumps_python": str(python)}}
+    wishes = ("-e", "collect_dumps_debuginfod=true", "-e", f"collect_dumps_dest={tmp_path}/dumps")
+    servers = json.dumps({"collect_dumps_debuginfod_urls": "http://a.example http://b.example"})
+    done = play(work, "collect_dumps", *wishes, "-e", servers, inventory=inventory)
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "seen").read_text().splitlines() == ["http://a.example http://b.example"]
 
 
 def test_collect_dumps_brings_the_dump_on_request_and_not_where_it_does_not_fit(tmp_path):
