@@ -82,6 +82,14 @@ print(resident() - before)
     assert int(done.stdout) >= 32 * 1024
 
 
+def test_its_pages_are_small_ones(bird):
+    """Huge pages are given back so late that the kernel has chosen another victim by then."""
+    process, _said = bird
+    areas = Path(f"/proc/{process.pid}/smaps").read_text(encoding="utf-8")
+    flags = re.search(r"^Size: +32768 kB$.*?^VmFlags: ([a-z ]+)$", areas, re.MULTILINE | re.DOTALL)
+    assert "nh" in flags[1].split()
+
+
 def test_it_ends_at_once_when_it_is_asked_to(bird):
     process, _said = bird
     process.terminate()

@@ -24,6 +24,8 @@ HIERARCHIES = {
 }
 # What cgroup v1 writes for no limit is somewhat below 2**63.
 NO_LIMIT = 1 << 60
+# include/uapi/asm-generic/mman-common.h; the module mmap has it since Python 3.8.
+MADV_NOHUGEPAGE = 15
 
 
 def read(*parts):
@@ -67,21 +69,28 @@ def room(root="/"):
     return min(found) if found else None
 
 
+def call(name, held, *more):
+    """Call a function of the C library on this memory; return why the kernel refuses it, or None."""
+    start = ctypes.addressof(ctypes.c_char.from_buffer(held))
+    if getattr(ctypes.CDLL(None, use_errno=True), name)(ctypes.c_void_p(start), ctypes.c_size_t(len(held)), *more):
+        return os.strerror(ctypes.get_errno())
+    return None
+
+
 def hold(size):
-    """Return memory of which each page has been written to: one that was only read is the shared page of zeros."""
+    """Return memory of which each page has been written to: one that was only read is the shared page of zeros.
+
+    The pages are small ones, so that the memory is free before the kernel looks for another victim. It counts a victim
+    as done (MMF_OOM_SKIP, set by exit_mmap in mm/mmap.c) while it still gathers up to 10,000 entries to be freed
+    together (MAX_GATHER_BATCH_COUNT, include/asm-generic/tlb.h). A huge page is one entry: all of the canary was
+    waiting in there, for 0.2 s once, and the next process that asked for memory had the important service killed. A
+    kernel without huge pages refuses the advice, and needs none.
+    """
     held = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    call("madvise", held, MADV_NOHUGEPAGE)
     for start in range(0, size, mmap.PAGESIZE):
         held[start] = 1
     return held
-
-
-def lock(held):
-    """Keep the memory from being swapped out; return why the kernel does not, or None."""
-    library = ctypes.CDLL(None, use_errno=True)
-    start = ctypes.addressof(ctypes.c_char.from_buffer(held))
-    if library.mlock(ctypes.c_void_p(start), ctypes.c_size_t(len(held))):
-        return os.strerror(ctypes.get_errno())
-    return None
 
 
 def main(arguments):
@@ -92,7 +101,8 @@ def main(arguments):
         print("%snot armed: %d bytes are to be held, and %d are free" % (WARNING, size, free), flush=True)
         return NO_ROOM
     held = hold(size)
-    refused = lock(held)
+    # Memory that was swapped out would give no RAM back.
+    refused = call("mlock", held)
     # With cgroup v2 the unit's MemorySwapMax=0 does the same.
     kept = "it is locked" if refused is None else "it could not be locked (%s)" % refused
     print("%sholding %d bytes, %s" % (NOTICE if refused is None else WARNING, size, kept), flush=True)
