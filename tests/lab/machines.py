@@ -139,6 +139,10 @@ SSH_OPTIONS = (
     "-o", "LogLevel=ERROR",
     "-o", "BatchMode=yes",
     "-o", "ConnectTimeout=10",
+    # A guest that hangs for good is given up after ten minutes. One that is short of memory may not answer for two to
+    # five of them under emulation, and is still what a test wants to see.
+    "-o", "ServerAliveInterval=30",
+    "-o", "ServerAliveCountMax=20",
 )  # fmt: skip
 
 
@@ -412,13 +416,26 @@ class Machine:
         return [*to, *command]
 
     def run(self, script: str, check: bool = True, seconds: float = 600) -> subprocess.CompletedProcess[str]:
-        """Run a shell script in the machine. Raises LabError where it fails and check is set."""
-        done = subprocess.run(
-            self.ssh("sh", "-eu", "-s"), input=script, capture_output=True, text=True, check=False, timeout=seconds
-        )
+        """Run a shell script in the machine. Raises LabError where it hangs, and where it fails if check is set."""
+        try:
+            done = subprocess.run(
+                self.ssh("sh", "-eu", "-s"), input=script, capture_output=True, text=True, check=False, timeout=seconds
+            )
+        except subprocess.TimeoutExpired:
+            said = f"in {self.image.name}: {script.strip()[:200]!r} did not end within {seconds:.0f} s"
+            raise LabError(f"{said}:\n{self.told()}") from None
         if check and done.returncode:
             raise LabError(f"in {self.image.name}: exit status {done.returncode}: {done.stderr.strip() or done.stdout}")
         return done
+
+    def answer(self, *command: str, seconds: float = 60) -> str:
+        """Return what a command in the machine prints; empty where the machine does not answer in time."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return subprocess.run(
+                self.ssh(*command),
+                capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=seconds,
+            ).stdout.strip()  # fmt: skip
+        return ""
 
     def wait(self, seconds: float = BOOT_SECONDS) -> None:
         """Wait until the machine has booted. Raises LabError with the end of its console where it does not."""
@@ -428,11 +445,8 @@ class Machine:
                 raise LabError(f"{self.image.name} ended while it booted:\n{self.told()}")
             if STOPPED in self.said()[-4096:]:
                 raise LabError(f"the kernel of {self.image.name} stopped:\n{self.told()}")
-            answer = subprocess.run(
-                self.ssh("systemctl", "is-system-running", "--wait"),
-                capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
-            )  # fmt: skip
-            if answer.stdout.strip() in ("running", "degraded"):
+            left = max(1.0, end - time.monotonic())
+            if self.answer("systemctl", "is-system-running", "--wait", seconds=left) in ("running", "degraded"):
                 return
             time.sleep(1)
         raise LabError(f"{self.image.name} did not boot within {seconds:.0f} s:\n{self.told()}")
@@ -448,17 +462,12 @@ class Machine:
 
     def boot_id(self) -> str:
         """Return the name of the current boot; empty while the machine does not answer."""
-        read = self.ssh("cat", "/proc/sys/kernel/random/boot_id")
-        try:
-            answer = subprocess.run(read, capture_output=True, text=True, check=False, timeout=60)
-        except subprocess.TimeoutExpired:
-            return ""
-        return answer.stdout.strip()
+        return self.answer("cat", "/proc/sys/kernel/random/boot_id")
 
     def reboot(self, seconds: float = BOOT_SECONDS) -> None:
         """Restart the machine and wait until it is up again. Raises LabError where it does not come back."""
         before = self.boot_id()
-        subprocess.run(self.ssh("systemctl", "reboot"), capture_output=True, check=False, timeout=60)
+        self.answer("systemctl", "reboot")
         self.wait_for_other_boot(before, seconds)
 
     def wait_for_other_boot(self, before: str, seconds: float = BOOT_SECONDS) -> None:
@@ -480,10 +489,7 @@ class Machine:
     def stop(self, seconds: float = 60) -> None:
         """Switch the machine off; where it hangs, cut its power."""
         if self.running():
-            try:
-                subprocess.run(self.ssh("systemctl", "poweroff"), capture_output=True, check=False, timeout=60)
-            except subprocess.TimeoutExpired:
-                pass  # it does not answer: its power is cut
+            self.answer("systemctl", "poweroff")
             end = time.monotonic() + seconds
             while self.running() and time.monotonic() < end:
                 time.sleep(0.2)

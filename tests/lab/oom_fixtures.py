@@ -144,7 +144,7 @@ class Collector:
     def ssh(self, *command: str) -> list[str]:
         """Return the command that runs another one in the machine, with patience: it may be out of memory for long."""
         program, *rest = self.one.ssh(*command)
-        return [program, "-o", "ConnectTimeout=120", "-o", "ServerAliveInterval=60", *rest]
+        return [program, "-o", "ConnectTimeout=120", *rest]
 
     def fail(self, name: str, forms: list[str]) -> None:
         """Make one failure happen and keep its log."""

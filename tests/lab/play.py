@@ -26,6 +26,9 @@ ENVIRONMENT = {
     "ANSIBLE_TIMEOUT": "120",
 }
 
+# Generous, in seconds: a run restarts machines in batches, and a role waits for each restart up to 15 minutes.
+LONGEST = 2 * 3600
+
 
 def ansible(one: machines.Machine, program: str, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a program of Ansible that knows the machine by the name guest, and return how it ended."""
@@ -33,21 +36,30 @@ def ansible(one: machines.Machine, program: str, *words: str) -> subprocess.Comp
 
 
 def fleet(ones: dict[str, machines.Machine], program: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a program of Ansible that knows machines by their names, and return how it ended."""
+    """Run a program of Ansible that knows machines by their names, and return how it ended.
+
+    Raises LabError where it does not end.
+    """
     hosts = {name: machines.ansible_host(one) for name, one in ones.items()}
     with tempfile.TemporaryDirectory() as place:
         inventory = Path(place) / "inventory.json"
         inventory.write_text(json.dumps({"all": {"hosts": hosts}}), encoding="utf-8")
-        return subprocess.run(
-            [str(Path(sys.executable).parent / program), "-i", str(inventory), *words],
-            # SSH makes the standard input that it inherits non-blocking, and Ansible refuses such a one.
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=place,
-            env={**os.environ, **ENVIRONMENT},
-        )
+        try:
+            return subprocess.run(
+                [str(Path(sys.executable).parent / program), "-i", str(inventory), *words],
+                # SSH makes the standard input that it inherits non-blocking, and Ansible refuses such a one.
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                cwd=place,
+                env={**os.environ, **ENVIRONMENT},
+                timeout=LONGEST,
+            )
+        except subprocess.TimeoutExpired as late:
+            printed = (late.stdout or b"").decode(errors="replace")[-4000:]
+            consoles = "".join(f"\n{name}:\n{one.told()}" for name, one in ones.items())
+            raise LabError(f"{program} did not end within {LONGEST} s:\n{printed}{consoles}") from None
 
 
 def run(one: machines.Machine, plays: list[dict], *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:

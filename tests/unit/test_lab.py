@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lab"))
 
 import keeper
 import machines
+import play
 import rootfs
 from boot import Boot
 
@@ -261,3 +264,45 @@ def test_a_power_cut_ends_qemu(machine, monkeypatch):
     machine.cut()
     assert not machine.running()
     assert not Path(f"/proc/{children[0]}").exists()
+
+
+@pytest.fixture
+def hung(machine, monkeypatch):
+    """Return a machine that runs and answers SSH only after a minute: it then leaves the file answered."""
+    answered = machine.place.parent / "answered"
+    answers(machine, f"import pathlib, time\ntime.sleep(60)\npathlib.Path({str(answered)!r}).touch()\nprint('running')")
+    own_keeper(machine, monkeypatch)
+    (machine.place.parent / "ends").write_text("run\n", encoding="utf-8")
+    machine.start()
+    until(lambda: b"it boots" in machine.said())
+    yield machine
+    machine.cut()
+    assert not machine.running()
+    assert not answered.exists()
+
+
+def test_a_machine_that_hangs_is_not_waited_for_without_end(hung):
+    with pytest.raises(rootfs.LabError, match=r"(?s)did not boot within 1 s.*it boots"):
+        hung.wait(1)
+
+
+def test_a_script_that_hangs_is_told_with_the_console(hung):
+    with pytest.raises(rootfs.LabError, match=r"(?s)'sleep inf' did not end within 1 s.*it boots"):
+        hung.run("sleep inf\n", seconds=1)
+
+
+def test_a_playbook_that_hangs_is_told_with_the_consoles(hung, monkeypatch):
+    monkeypatch.setattr(play, "LONGEST", 1)
+    slow = hung.place.parent / "bin" / "ssh"
+    with pytest.raises(rootfs.LabError, match=r"(?s)did not end within 1 s.*second:.*it boots"):
+        play.fleet({"second": hung}, str(slow))
+
+
+def test_a_guest_that_is_short_of_memory_is_not_given_up():
+    """It may be silent for five minutes; a connection that nobody answers has an end all the same."""
+    if not shutil.which("ssh"):
+        pytest.skip("ssh is not installed")
+    known = subprocess.run(["ssh", "-G", *machines.SSH_OPTIONS, "guest"], capture_output=True, text=True, check=True)
+    options = dict(line.split(" ", 1) for line in known.stdout.splitlines() if " " in line)
+    patience = int(options["serveraliveinterval"]) * int(options["serveralivecountmax"])
+    assert 300 < patience <= 1800
