@@ -228,8 +228,13 @@ def section(record: dict, picture: str, own: tuple[Callable[[dict], str], ...]) 
         table(record),
         f"![{', '.join(shown)} over the time]({picture})" if shown else "",
         roles,
-        f"Measured on {record['date']}, {how}: `{record['command']}`.",
+        f"Measured on {record['date']}, {how}: `{command(record)}`.",
     )
+
+
+def command(record: dict) -> str:
+    """Return what repeats an experiment in a fresh clone: its environment and packages are made first."""
+    return f"make experiment-{record['experiment']}-{record['image']}"
 
 
 def setting_of(record: dict) -> str:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -29,7 +30,6 @@ def record(kernel="6.1.0-50-cloud-amd64", experiment="cure_rate", **numbers_of):
         "setting": "1 GiB of memory.",
         "date": "2026-11-27",
         "emulated": True,
-        "command": f"python tests/lab/effects {experiment} bookworm",
         "variants": [
             {"name": name, "role": None, "variables": {}, "numbers": numbers, "series": {"time": []}}
             for name, numbers in numbers_of.items()
@@ -93,6 +93,14 @@ def test_a_machine_that_a_record_does_not_have_is_not_measured():
     tell = effects_doc.chain("kills", "without", "with")
     assert tell(record(without={"kills": 2})) == "not measured"
     assert tell(record(without={"kills": 2}, **{"with": {"kills": 0}})) == "2 → 0"
+
+
+def test_the_command_of_a_table_is_one_that_the_makefile_has():
+    """In a fresh clone, where nothing is installed yet, make knows what the experiment needs."""
+    told = effects_doc.section(record(one={"cured": "yes"}), "", ())
+    target = re.search(r"under emulation: `make ([a-z0-9_-]+)`", told).group(1)
+    steps = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "tests/lab/effects cure_rate bookworm" in steps
 
 
 def test_what_all_kernels_share_is_said_once():

@@ -4,7 +4,7 @@
 
 """Shows what a remedy does: lets memory fail without it and with it, each time on a fresh machine of the same image.
 
-    python tests/lab/effects dirty_throttle bookworm
+    make experiment-dirty_throttle-bookworm
 
 The numbers go to docs/effects/NAME-IMAGE.json; `make effects` writes docs/effects.md and its plots from them.
 Machines are booted one after another; an experiment takes three to ten minutes under emulation.
@@ -51,7 +51,6 @@ def run(name: str, image: str) -> dict:
         "image": image,
         "emulated": not machines.has_kvm(),
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "command": f"python tests/lab/effects {name} {image}",
     }
 
 
