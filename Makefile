@@ -62,7 +62,7 @@ kernel: venv packages ## Machines with kernels of their own, diagnosed and chang
 kernel-%: venv packages
 	LINUX_MEMORY_OOM_IMAGE=$* $(BIN)/pytest $(SIDE_BY_SIDE) tests/kernel
 
-bench: venv ## Measure (never part of the tests): BENCH=memory_facts, oom_report or roles
+bench: venv ## Measure (never part of the tests): BENCH=memory_facts, oom_report, roles or vmcore
 	$(BIN)/python tests/benchmarks/bench_$(or $(BENCH),memory_facts).py
 
 docs: venv ## Write the generated documentation anew

@@ -11,13 +11,15 @@ the clock and of the time on the processors. Both read the same rearranged copy 
 as the module does on a host, its Python included; what Ansible needs to send it there is left out on purpose.
 
 Measured on 26 November 2026, 2 busy cores, a dump of 22 MB of a Debian 12 guest with 1.5 GiB, drgn 0.3.0, crash 8.0.2,
-3 rounds: 2.14 s against 24.02 s on the clock (0.089), 0.65 s against 7.39 s on the processors (0.089).
+3 rounds: 2.14 s against 24.02 s on the clock (0.089), 0.65 s against 7.39 s on the processors (0.089). Of such a dump
+vmcore_info tells 1325 values.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import statistics
 import subprocess
@@ -72,9 +74,15 @@ def main() -> int:
         f"vmcore_info     {clock:7.2f} s on the clock {spent:7.2f} s on processors\n"
         f"crash, kmem -i  {their_clock:7.2f} s on the clock {their_spent:7.2f} s on processors\n"
         f"ratio           {clock / their_clock:7.3f}               {spent / their_spent:7.3f}\n"
-        f"told            {len(json.dumps(crash))} characters, {sum(map(len_of, crash.values()))} values\n"
+        f"vmcore_info     tells {len_of(crash)} values\n"
+        f"crash, kmem -i  tells {numbers_in(output)}\n"
     )
     return 0
+
+
+def numbers_in(text: str) -> int:
+    """Return how many numbers a table of crash(8) holds."""
+    return len(re.findall(r"\b\d+(?:\.\d+)?\b", text))
 
 
 def len_of(value: object) -> int:
