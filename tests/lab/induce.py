@@ -374,7 +374,8 @@ def global_spread(crew):
     crew.wait()
 
 
-@kind("swap_exhausted", accepted=["undersized_memory"], needs=["swap"])
+# Not swap_exhausted: that is for full swap which nothing else explains, and here the programs explain it.
+@kind("undersized_memory", needs=["swap"])
 def global_spread_swap(crew):
     """Ten programs of different names need more than memory and swap together."""
     swap_file(crew, 96)
