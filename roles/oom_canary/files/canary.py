@@ -77,20 +77,38 @@ def call(name, held, *more):
     return None
 
 
-def hold(size):
-    """Return memory of which each page has been written to: one that was only read is the shared page of zeros.
+def may_swap(root):
+    """Return whether the kernel may swap this out: no control group of cgroup v2 that it is in forbids it."""
+    return all(read(place, "memory.swap.max").strip() != "0" for place, _files in groups(root))
 
-    The pages are small ones, so that the memory is free before the kernel looks for another victim. It counts a victim
-    as done (MMF_OOM_SKIP, set by exit_mmap in mm/mmap.c) while it still gathers up to 10,000 entries to be freed
-    together (MAX_GATHER_BATCH_COUNT, include/asm-generic/tlb.h). A huge page is one entry: all of the canary was
-    waiting in there, for 0.2 s once, and the next process that asked for memory had the important service killed. A
-    kernel without huge pages refuses the advice, and needs none.
-    """
+
+def hold(size, is_small):
+    """Return memory of which each page has been written to: one that was only read is the shared page of zeros."""
     held = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    call("madvise", held, MADV_NOHUGEPAGE)
+    if is_small:
+        # A kernel without huge pages refuses it, and needs none.
+        call("madvise", held, MADV_NOHUGEPAGE)
     for start in range(0, size, mmap.PAGESIZE):
         held[start] = 1
     return held
+
+
+def keep(size, root="/"):
+    """Return memory that is not swapped out, which would give no RAM back, and in words how that is so, and a level.
+
+    It has to be free before the kernel looks for another victim, and the kernel counts one as done early (MMF_OOM_SKIP,
+    exit_mmap in mm/mmap.c). Since 6.0 up to 10,000 entries may still wait to be freed then (MAX_GATHER_BATCH_COUNT,
+    include/asm-generic/tlb.h): with huge pages, an entry each, all of the memory. Before that, what is locked is only
+    then unlocked, page by page, which takes long where pages are small; the rest is free by then. So pages are small
+    and not locked, but where MemorySwapMax=0 of the unit does nothing: cgroup v1, kernels that do not account for swap.
+    """
+    if not may_swap(root):
+        return hold(size, is_small=True), "its control group has no swap", NOTICE
+    held = hold(size, is_small=False)
+    refused = call("mlock", held)
+    if refused is None:
+        return held, "it is locked", NOTICE
+    return held, "it could not be locked (%s) and may be swapped out" % refused, WARNING
 
 
 def main(arguments):
@@ -100,12 +118,8 @@ def main(arguments):
     if free is not None and size > free:
         print("%snot armed: %d bytes are to be held, and %d are free" % (WARNING, size, free), flush=True)
         return NO_ROOM
-    held = hold(size)
-    # Memory that was swapped out would give no RAM back.
-    refused = call("mlock", held)
-    # With cgroup v2 the unit's MemorySwapMax=0 does the same.
-    kept = "it is locked" if refused is None else "it could not be locked (%s)" % refused
-    print("%sholding %d bytes, %s" % (NOTICE if refused is None else WARNING, size, kept), flush=True)
+    held, how, level = keep(size)
+    print("%sholding %d bytes, %s" % (level, len(held), how), flush=True)
     while True:
         signal.pause()
 
