@@ -22,7 +22,9 @@ HEAD = """<!-- SPDX-FileCopyrightText: 2026 linux_memory.oom contributors -->
 # What the remedies do
 
 Measured on virtual machines with kernels of their own: the same failure without a role and with it, each on a fresh
-machine of the same image. Machines under emulation are slow: compare the columns of a table, not the tables.
+machine of the same image in `dirty_throttle`, `swap_tuning` and `cgroup_memory_limit`; in the other experiments one
+machine goes through what is compared, step by step. Machines under emulation are slow: compare the columns of a table,
+not the tables.
 Kernels before 5.15 print nothing where strict accounting refuses memory, and `diagnose` cannot name it there.
 The command below each table repeats it; `make experiments` repeats all of them, and `make effects` writes this page
 from the numbers in [effects/](effects/). In one line each, by the kernel:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Shows what a remedy does: lets memory fail without it and with it, each time on a fresh machine of the same image.
+"""Shows what a remedy does: lets memory fail without it and with it, on machines of the same image.
 
     make experiment-dirty_throttle-bookworm
 
