@@ -203,6 +203,7 @@ def groups_of(facts: Any) -> tuple[Group, ...]:
                 kernel=get("slab") if kernel is None else kernel,
                 dirty=get("dirty"),
                 writeback=get("writeback"),
+                met=number(events.get("max")),
                 ooms=number(events.get("oom")),
                 kills=number(events.get("oom_kill")),
                 throttled=number(events.get("high")),

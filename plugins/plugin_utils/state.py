@@ -182,6 +182,7 @@ class Group:
     kernel: float | None = None
     dirty: float | None = None
     writeback: float | None = None
+    met: float | None = None
     ooms: float | None = None
     kills: float | None = None
     throttled: float | None = None

@@ -175,7 +175,7 @@ def test_a_unit_with_dirty_pages_is_fine_below_its_limit():
 def test_a_unit_that_was_killed_over_its_dirty_pages():
     unit = group("/backup.service", current=0.5, max=1.0, anon=0.1, dirty=0.45, oom_kill=4)
     finding = causes(host(cgroups={"version": "v1", "groups": [unit]}))["dirty_pages"]
-    assert evidence(finding, "times it met its limit") == 4
+    assert evidence(finding, "times it ran out of memory at its limit") == 4
     assert "20 MiB/s measured on sda x 10 s = 200 MiB" in finding["remedy"]["why"][0]
 
 
@@ -537,6 +537,12 @@ def test_a_unit_that_was_killed_at_its_limit():
     }
 
 
+def test_how_often_the_limit_was_met_is_not_how_often_that_failed():
+    finding = causes(limited(oom=0, some=limit("pressure_some"), events_max=1264))["cgroup_limit"]
+    assert evidence(finding, "times it met the limit") == 1264
+    assert evidence(finding, "times it ran out of memory at its limit") == 0
+
+
 def test_a_limit_met_long_ago_is_less_sure():
     assert causes(limited(oom=1, oom_kill=1, current=0.2))["cgroup_limit"]["confidence"] == level("likely")
 
@@ -581,11 +587,11 @@ def test_the_deepest_cgroup_is_named_once():
     assert "more" not in found["cgroup_limit"]["summary"]
 
 
-def test_the_unit_that_met_its_limit_most_often_comes_first():
+def test_the_unit_that_ran_out_at_its_limit_most_often_comes_first():
     units = [group(f"/{name}.service", current=1, max=1, anon=0.9, oom=times) for name, times in (("a", 2), ("b", 9))]
     finding = causes(host(cgroups={"version": "v2", "groups": units}))["cgroup_limit"]
     assert finding["summary"].startswith("b.service (and 1 more) ran out")
-    assert [piece["value"] for piece in finding["evidence"] if piece["what"].startswith("times")] == [9, 2]
+    assert [piece["value"] for piece in finding["evidence"] if piece["what"].startswith("times it ran")] == [9, 2]
 
 
 def test_a_limit_on_a_host_that_is_short_claims_no_room():

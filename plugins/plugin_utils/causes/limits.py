@@ -109,8 +109,8 @@ def _is_throttled_for_ever(group: Group) -> bool:
 def _was_killed_at_limit(group: Group, state: State) -> bool:
     """Return whether the kernel killed in this cgroup for its own limit.
 
-    oom counts meetings with the limit. oom_kill counts kills for any reason, so that it proves something only on v1,
-    which has no oom, and only at a limit that was once reached.
+    max counts how often the limit was met, oom how often reclaim failed there. oom_kill counts kills for any
+    reason, so that it proves something only on v1, which has no oom, and only at a limit that was once reached.
     """
     if group.ooms is not None:
         return group.ooms > 0
@@ -200,7 +200,10 @@ def _group_evidence(group: Group, state: State) -> list[Finding | None]:
         else None,
         item("its limit", group.max, "bytes", f"memory.max {where}") if group.max else None,
         item("its throttling limit", group.high, "bytes", f"memory.high {where}") if group.high else None,
-        item("times it met the limit", times, "count", f"memory.events {where}", 0) if times is not None else None,
+        item("times it met the limit", group.met, "count", f"memory.events {where}") if group.met is not None else None,
+        item("times it ran out of memory at its limit", times, "count", f"memory.events {where}", 0)
+        if times is not None
+        else None,
         item("processes killed in it", group.kills, "count", f"memory.events {where}", 0) if group.kills else None,
         item("time in which its tasks waited", pressure, "percent", f"memory.pressure {where}", "pressure_some")
         if pressure is not None

@@ -205,7 +205,12 @@ def _group_dirty(state: State) -> Finding | None:
         [
             item(f"dirty and writeback of {group.name}", group.undrained, "bytes", f"{stat} of {group.path}"),
             item("share of its limit", share, "share", f"{stat} and limit of {group.path}", "cgroup_dirty"),
-            item("times it met its limit", group.ooms or group.kills or 0, "count", f"{events} of {group.path}"),
+            item(
+                "times it ran out of memory at its limit",
+                group.ooms or group.kills or 0,
+                "count",
+                f"{events} of {group.path}",
+            ),
         ],
         settings=settings,
         why=throttle_why(state, settings),
