@@ -5,7 +5,8 @@
 """What diagnose makes of a saved crash: the verdict of its report, and what only the dump tells.
 
 fixtures/vmcore_bookworm.json is the answer of vmcore_info to a dump of the lab (Debian 12): one program took all
-memory, quiet.service held 50 MiB, /dev/shm 40 MiB.
+memory, quiet.service held 50 MiB, /dev/shm 40 MiB. fixtures/vmcore_bookworm_load.json is that to a dump of
+tests/lab/vmcore_dump.py: two services with used swap, one with dirty pages on a slow disk, and settings of its own.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ MIB = 1024**2
 @pytest.fixture
 def crash():
     path = Path(__file__).parent / "fixtures" / "vmcore_bookworm.json"
+    return json.loads(path.read_text())["crashes"][0]
+
+
+@pytest.fixture
+def loaded():
+    path = Path(__file__).parent / "fixtures" / "vmcore_bookworm_load.json"
     return json.loads(path.read_text())["crashes"][0]
 
 
@@ -79,3 +86,44 @@ def test_a_crash_without_a_report_is_judged_by_its_memory(crash):
 def test_a_crash_of_which_only_the_log_was_read_and_no_report_leaves_the_facts(crash):
     empty = {"source": "dmesg", "report": None, "panic": "Oops", "why": "no symbols"}
     assert diagnose({}, crash=empty) == diagnose({})
+
+
+def test_the_parts_of_a_loaded_dump_add_up(loaded):
+    """They come from different structures: processes, cgroups, devices, and the kernel's totals."""
+    swap, processes = loaded["swap"], loaded["processes"]
+    assert processes["swapped"] == sum(row["swap"] for row in processes["top"])
+    # The swap cache is counted with the device and no more with a process.
+    assert 200 * MIB < processes["swapped"] <= swap["used"] <= processes["swapped"] + swap["cached"]
+    groups = {group["path"]: group for group in loaded["cgroups"]["groups"]}
+    swapped = [row for row in processes["top"] if row["swap"]]
+    assert {row["unit"] for row in swapped} == {"ledger.service", "archive.service"}
+    for row in swapped:
+        assert row["swap"] <= groups[row["cgroup"]]["swap_current"] <= row["swap"] + MIB, row
+    devices = loaded["writeback"]["devices"]
+    writer, slow = groups["/system.slice/writer.service"], devices[0]
+    for kind in ("dirty", "writeback"):
+        assert slow[kind] == writer[kind] > 8 * MIB - 1
+        assert 0 <= loaded["memory"][kind] - sum(row[kind] for row in devices) < MIB
+
+
+def test_a_loaded_dump_is_judged_by_units_and_settings_of_its_own(loaded):
+    first = diagnose({}, crash=loaded)[0]
+    assert (first["cause"], first["summary"].split()[0]) == ("cgroup_limit", "ledger.service")
+    assert said(first)["times it met the limit"]["value"] > 1000
+    loaded["memory"].update(dirty=700 * MIB, writeback=100 * MIB, mem_available=20 * MIB, mem_free=20 * MIB)
+    loaded["writeback"]["devices"][0].update(dirty=700 * MIB, writeback=100 * MIB)
+    dirty = next(one for one in diagnose({}, crash=loaded) if one["cause"] == "dirty_pages")
+    assert said(dirty)["dirty and under writeback for vdb"]["value"] == 800 * MIB
+
+
+def test_the_record_of_the_comparison_has_no_difference_and_says_with_what(loaded):
+    """tests/lab/vmcore_check.py wrote it; this is the dump of the fixture."""
+    path = Path(__file__).parents[1] / "lab" / "vmcore_check.json"
+    record = json.loads(path.read_text())
+    assert record["different"] == []
+    assert record["kernel"] == loaded["kernel"]
+    assert record["had"]["swap_used"] == loaded["swap"]["used"]
+    assert record["had"]["dirty"] == loaded["memory"]["dirty"]
+    assert {one["form"] for one in record["forms"].values()} == {"elf", "kdump", "flattened"}
+    assert all(one["same"] for one in [*record["forms"].values(), record["debuginfod"]])
+    assert all(kind["not_zero"] > 0 for kind in record["kinds"].values())
