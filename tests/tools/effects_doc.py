@@ -169,7 +169,7 @@ GLANCE: tuple[tuple[str, str, Callable[[dict], str]], ...] = (
         "requests lost by innocent servers: without → MemoryMax → bounded restarts",
         chain("requests lost", "without", "MemoryMax", "MemoryMax, bounded restarts"),
     ),
-    ("diagnosis", "causes that were induced and named", yes("right")),
+    ("diagnosis", "failures that were induced, and whose cause was named", yes("right")),
     ("cure_rate", "failures cured by what `diagnose` proposed", yes("cured")),
 )
 

@@ -40,7 +40,7 @@ def causes(image: str) -> dict:
     return {
         "title": "What is induced, and what is found",
         "setting": "512 MiB of memory; each failure of the list is made to happen on the running kernel, and the host "
-        f"is diagnosed after it. {right.count('yes')} of {len(right)} causes were named.",
+        f"is diagnosed after it. The cause of {right.count('yes')} of {len(right)} was named.",
         "kernel": kernel,
         "variants": variants,
         "broken": [f"{one['name']}: {one['numbers']['named']}" for one in variants if one["numbers"]["right"] == "no"],
