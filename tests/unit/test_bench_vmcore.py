@@ -16,7 +16,7 @@ import bench_vmcore  # noqa: E402 - a tool, no package
 
 
 def test_the_count_of_the_readme():
-    fixture = ROOT / "tests" / "unit" / "fixtures" / "vmcore_bookworm.json"
+    fixture = ROOT / "tests" / "unit" / "fixtures" / "vmcore_bookworm_load.json"
     (crash,) = json.loads(fixture.read_text(encoding="utf-8"))["crashes"]
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     assert f"it told {bench_vmcore.len_of(crash):,} values in" in readme
