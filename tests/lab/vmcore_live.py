@@ -50,7 +50,7 @@ def write(path: str, size: int) -> None:
     with open(path, "wb", buffering=0) as file:
         while True:
             file.seek(0)
-            for _ in range(size * 4):
+            for _part in range(size * 4):
                 file.write(chunk)
 
 
