@@ -4,7 +4,7 @@
 
 """Causes that only a kernel can show, induced on a running one, and `diagnose` that has to name each.
 
-These are the ones that are seldom seen; `python tests/lab/effects diagnosis` has all of them.
+These are the ones that are seldom seen; `make experiment-diagnosis-bookworm` has all of them.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 """What the experiments of docs/effects.md show and no other test does, in a shorter time and by their own code.
 
-`python tests/lab/effects NAME IMAGE` runs one as it is; the scenario `kernel` has the crash, the dump, the buffered
+`make experiment-NAME-IMAGE` runs one as it is; the scenario `kernel` has the crash, the dump, the buffered
 writer, the leak and the burst.
 """
 
