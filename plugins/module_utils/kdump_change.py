@@ -167,8 +167,9 @@ def check_options(options):
 class Change:
     """One run. run and move are those of AnsibleModule; root is another tree, for tests."""
 
-    def __init__(self, options, run, move, root="/", sleep=time.sleep):
+    def __init__(self, options, run, move, root="/", sleep=time.sleep, check_mode=False):
         self.options = options
+        self.check_mode = check_mode
         self.state = options["state"]
         self.tree = Tree(root)
         self.sleep = sleep
@@ -284,7 +285,7 @@ class Change:
             value = now if stays else self.host.default_value(self.memory, self.need)
         recommended = None
         if self.loader != "none" and not (stays and self.host.loader_is(value)):
-            recommended = self.host.estimate()
+            recommended = self._recommended()
             if asked == "auto":
                 value = self._raised(value, max(recommended or 0, least))
         known = crashkernel.RHEL8_AUTO if value == "auto" else value
@@ -311,6 +312,14 @@ class Change:
                 % (value, mib(amount), mib(recommended))
             )
         return value
+
+    def _recommended(self):
+        """Return the bytes that the distribution recommends, or None where asking would change this host in check mode.
+
+        kdumpctl makes the crash kernel's initrd first.
+        """
+        made = self.host.initrd()[1]
+        return self.host.estimate() if made or not self.check_mode else None
 
     def _raised(self, value, least):
         """Return a value of the distribution, or a size where that reserves too little: what reserves nothing stays."""
@@ -848,7 +857,7 @@ def _or(text, otherwise):
 
 def run(module):
     """Do what is asked for and return the result. Raises Refused."""
-    change = Change(module.params, runner(module), module.atomic_move)
+    change = Change(module.params, runner(module), module.atomic_move, check_mode=module.check_mode)
     try:
         change.look()
         if not module.check_mode and change.steps:

@@ -45,7 +45,8 @@ options:
         V(2G-64G:256M,64G-:512M), or two values separated by a blank, V(512M,high 72M,low).
       - V(auto) takes the default of the distribution. On RHEL 9 and newer that is what C(kdumpctl) says, on RHEL 8 V(auto), which
         its kernel knows. Where C(kdumpctl estimate) recommends more than the default reserves, as for an encrypted disk or large
-        modules, it is that instead, rounded up to 32 MiB. On Debian and Ubuntu it is the ranges of the package C(kdump-tools)
+        modules, it is that instead, rounded up to 32 MiB; in check mode C(kdumpctl) is only asked where the crash kernel's own
+        initrd is there, as it makes one first. On Debian and Ubuntu it is the ranges of the package C(kdump-tools)
         where they are enough for this host, and else a quarter more than the crash kernel needs.
       - What V(auto) has set stays while it is enough. What is not a default of the distribution is kept from updates of
         C(kdump-utils), which would set the default again.

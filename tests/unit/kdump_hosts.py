@@ -273,9 +273,16 @@ class Host:
         elif verb == "stop":
             self.put("/sys/kernel/kexec_crash_loaded", "0\n")
 
-    def change(self, **wishes) -> Change:
+    def change(self, check_mode: bool = False, **wishes) -> Change:
         """Return a run of the module that has looked."""
-        change = Change({**DEFAULTS, **wishes}, self.run, os.rename, str(self.root), sleep=lambda _seconds: None)
+        change = Change(
+            {**DEFAULTS, **wishes},
+            self.run,
+            os.rename,
+            str(self.root),
+            sleep=lambda _seconds: None,
+            check_mode=check_mode,
+        )
         change.look()
         return change
 

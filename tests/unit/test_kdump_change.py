@@ -606,6 +606,18 @@ def test_auto_takes_what_kdumpctl_recommends_where_that_is_more_than_the_default
     assert host.files() == before
 
 
+def test_check_mode_asks_kdumpctl_only_where_that_makes_no_initrd(tmp_path):
+    host = Host(tmp_path, "rhel")
+    host.change(check_mode=True, crashkernel="128M")
+    assert ["kdumpctl", "estimate"] not in host.calls
+    refused = "kdumpctl estimate recommends 192 MiB"
+    with pytest.raises(Refused, match=refused):
+        host.change(crashkernel="128M")
+    host.put("/boot/initramfs-%skdump.img" % RELEASE, "x")
+    with pytest.raises(Refused, match=refused):
+        host.change(check_mode=True, crashkernel="128M")
+
+
 def test_auto_is_raised_where_the_crash_kernel_needs_more_than_is_recommended(tmp_path):
     """kdumpctl counts only the modules that its initrd holds."""
     host = Host(tmp_path, "rhel")
