@@ -67,7 +67,16 @@ def part_of(strategies):
     return st.fixed_dictionaries({}, optional=strategies)
 
 
-SYSCTL_WISHES = st.none() | part_of(SETTINGS).filter(bool)
+def some_of(strategies):
+    """Return dictionaries that have at least one of the keys."""
+    return st.sampled_from(sorted(strategies)).flatmap(
+        lambda there: st.fixed_dictionaries(
+            {there: strategies[there]}, optional={name: one for name, one in strategies.items() if name != there}
+        )
+    )
+
+
+SYSCTL_WISHES = st.none() | some_of(SETTINGS)
 OVERRIDE = st.sampled_from([None, "vm.swappiness = 33\n", "vm.dirty_ratio = 7\n", "-vm.panic_on_oom = 1\n"])
 
 
@@ -99,8 +108,8 @@ def test_vm_sysctl(before, wish, override, on_override, drift):
 # bdi_limits
 
 # Two digits: what is left of a longer number in a file of this host would not be in the kernel's.
-SHARES = part_of({"max_ratio": st.integers(10, 99), "strict_limit": st.booleans()}).filter(bool)
-DEVICES = st.none() | part_of({"/srv": SHARES, "/": SHARES, "/dev/sdc": SHARES, "/nowhere": SHARES}).filter(bool)
+SHARES = some_of({"max_ratio": st.integers(10, 99), "strict_limit": st.booleans()})
+DEVICES = st.none() | some_of({"/srv": SHARES, "/": SHARES, "/dev/sdc": SHARES, "/nowhere": SHARES})
 
 
 @some
@@ -127,8 +136,8 @@ def test_bdi_limits(before, wish, drift):
 
 # systemd_dropin
 
-UNIT = part_of({"MemoryMax": st.sampled_from(["64M", "1G"]), "Nice": st.integers(-5, 5)}).filter(bool)
-UNITS = part_of({"a.service": UNIT, "b.service": UNIT, "c.service": UNIT}).filter(bool)
+UNIT = some_of({"MemoryMax": st.sampled_from(["64M", "1G"]), "Nice": st.integers(-5, 5)})
+UNITS = some_of({"a.service": UNIT, "b.service": UNIT, "c.service": UNIT})
 DROP_INS = st.just({"state": "absent"}) | st.fixed_dictionaries(
     {"units": UNITS}, optional={"others": st.sampled_from(["keep", "remove"]), "missing_units": st.just("allow")}
 )

@@ -15,9 +15,8 @@ MIB = plan.MIB
 P = "/srv/swap"
 SIZES = st.sampled_from([8 * MIB, 16 * MIB, 64 * MIB, 65 * MIB, 512 * MIB])
 PRIORITIES = st.none() | st.integers(0, 3)
-WISHES = st.none() | st.fixed_dictionaries(
-    {"size": SIZES, "priority": PRIORITIES, "discard": st.sampled_from(plan.DISCARDS)}
-)
+SWAP = st.fixed_dictionaries({"size": SIZES, "priority": PRIORITIES, "discard": st.sampled_from(plan.DISCARDS)})
+WISHES = st.none() | SWAP
 
 
 def nothing(**changed):
@@ -101,7 +100,7 @@ def states(draw):
     exists, signature, active = kind != "nothing", kind in ("inactive", "active"), kind == "active"
     size = draw(SIZES) if exists else None
     bridge = draw(st.none() | st.fixed_dictionaries({"active": st.sampled_from([True, True, False]), "size": SIZES}))
-    options = plan.boot_options(draw(WISHES.filter(bool)))
+    options = plan.boot_options(draw(SWAP))
     return nothing(
         exists=exists, signature=signature, active=active, size=size,
         active_size=draw(st.just(size) | SIZES) if active else 0,
@@ -150,7 +149,7 @@ def test_a_run_that_was_stopped_anywhere_is_completed_by_the_next(state, wanted,
     assert plan.steps_for(P, world.state(), wanted) == []
 
 
-@given(states(), WISHES.filter(bool))
+@given(states(), SWAP)
 def test_nothing_is_off_before_something_is_on(state, wanted):
     done = [(step["do"], step["path"]) for step in plan.steps_for(P, state, wanted)]
     if ("off", P) in done:
@@ -286,7 +285,7 @@ def test_sizes_that_are_refused(text):
         plan.parse_size(text)
 
 
-@given(WISHES.filter(bool))
+@given(SWAP)
 def test_discard_is_read_back_from_what_was_written(wanted):
     assert plan.discard_of(plan.boot_options(wanted)) == wanted["discard"]
 
