@@ -53,11 +53,18 @@ def found(name: str) -> machines.Machine:
 
 def disk(text: str) -> machines.Disk:
     """Read SIZE[:LIMIT], MiB and MiB/s."""
-    size, _colon, limit = text.partition(":")
-    try:
-        return machines.Disk(int(size) * MIB, int(float(limit or 0) * MIB))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text} is not SIZE or SIZE:LIMIT, in MiB and MiB/s") from None
+    read = re.fullmatch(r"([1-9][0-9]{0,6})(?::([0-9]{1,6}(?:\.[0-9]+)?))?", text)
+    limit = int(float(read[2]) * MIB) if read and read[2] else 0
+    if not read or (read[2] and not limit):
+        raise argparse.ArgumentTypeError(f"{text} is not SIZE or SIZE:LIMIT, in MiB and MiB/s, both above 0")
+    return machines.Disk(int(read[1]) * MIB, limit)
+
+
+def memory(text: str) -> int:
+    """Read the memory of a machine, MiB."""
+    if not re.fullmatch(r"[1-9][0-9]{2,6}", text):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of MiB of at least 100")
+    return int(text)
 
 
 def up(options: argparse.Namespace) -> None:
@@ -69,11 +76,12 @@ def up(options: argparse.Namespace) -> None:
     image = machines.image(options.image)
     disks = (*options.disk, *(SPARE_DISKS if options.spare_disks else ()))
     one = machines.Machine(image, place, memory=options.memory * MIB, append=options.append, disks=disks)
-    one.prepare()
-    one.start()
     try:
+        one.prepare()
+        one.start()
         one.wait()
-    except LabError:
+    except BaseException:
+        # Whatever ends it, somebody at the keyboard included: half a machine is of no use, and would be in the way.
         one.cut()
         remove(one)
         raise
@@ -82,6 +90,10 @@ def up(options: argparse.Namespace) -> None:
 
 def down(options: argparse.Namespace) -> None:
     """Take a machine down and remove what it wrote."""
+    place = place_of(options.name)
+    if place.exists() and not (place / "machine.json").exists():
+        shutil.rmtree(place)  # it was killed before it had a machine
+        return
     one = found(options.name)
     one.stop()
     remove(one)
@@ -164,7 +176,7 @@ def main() -> int:
     one = commands.add_parser("up", help=up.__doc__)
     one.add_argument("image", help=f"{images}; with {machines.KDUMP} one that can save its crashes")
     one.add_argument("--name", help="what to call it (the image's name where not given)")
-    one.add_argument("--memory", type=int, default=1024, help="MiB (1024)")
+    one.add_argument("--memory", type=memory, default=1024, metavar="MIB", help="of it, at least 100 (1024)")
     one.add_argument("--append", default="", help="added to the kernel's command line at every boot")
     one.add_argument(
         "--disk",

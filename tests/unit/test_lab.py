@@ -84,6 +84,38 @@ def test_an_image_that_is_none():
         machines.image("buster")
 
 
+LAB = Path(machines.__file__).resolve().parent
+
+
+@pytest.mark.parametrize(
+    ("wrong", "allowed"),
+    [
+        (["--memory", "12"], "12 is not a number of MiB of at least 100"),
+        (["--memory", "1G"], "1G is not a number of MiB of at least 100"),
+        (["--disk=-3"], "-3 is not SIZE or SIZE:LIMIT, in MiB and MiB/s, both above 0"),
+        (["--disk", "64:0"], "64:0 is not SIZE or SIZE:LIMIT, in MiB and MiB/s, both above 0"),
+        (["--name", "a/b"], "name: 'a/b' is not made of letters"),
+    ],
+)
+def test_a_wrong_option_of_the_tool_is_told_and_nothing_is_made(tmp_path, wrong, allowed):
+    done = subprocess.run(
+        [sys.executable, str(LAB), "up", "bookworm", *wrong],
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode
+    assert allowed in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_was_killed_before_it_had_a_machine_can_be_taken_away(tmp_path):
+    half = tmp_path / "linux_memory.oom" / "machines" / "bookworm"
+    half.mkdir(parents=True)
+    subprocess.run(
+        [sys.executable, str(LAB), "down", "bookworm"], env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)}, check=True
+    )
+    assert not half.exists()
+
+
 def test_each_kind_of_image_is_made_from_something_else(monkeypatch, tmp_path):
     """A kind that one test needs leaves the images of all others as they are, which take minutes to make."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
