@@ -288,6 +288,11 @@ class Change:
             recommended = self._recommended()
             if asked == "auto":
                 value = self._raised(value, max(recommended or 0, least))
+        self._check_reservation(value, least, recommended)
+        return value
+
+    def _check_reservation(self, value, least, recommended):
+        """Refuse a value that reserves nothing here, too much, or less than what is needed or recommended."""
         known = crashkernel.RHEL8_AUTO if value == "auto" else value
         amount = crashkernel.reserves(known, self.memory)
         if not amount:
@@ -311,7 +316,6 @@ class Change:
                 "crashkernel: %s reserves %s, and kdumpctl estimate recommends %s"
                 % (value, mib(amount), mib(recommended))
             )
-        return value
 
     def _recommended(self):
         """Return the bytes that the distribution recommends, or None where asking would change this host in check mode.
