@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.linux_memory.oom.plugins.plugin_utils.human import duration, size
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.human import duration, size, until
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import State, Task
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import limit
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.values import KIB, MIB, PERCENT, mapping
@@ -100,8 +100,8 @@ def _of_swap(state: State, settings: Mapping[str, Any]) -> Told | None:
     if state.swap.growth and state.swap.seconds_until_full is not None:
         later = state.swap.seconds_until_full + added / state.swap.growth
         said = (
-            f"With {size(added)} more swap and the same growth, swap would be full in {duration(later)} instead of "
-            f"{duration(state.swap.seconds_until_full)}."
+            f"With {size(added)} more swap and the same growth, swap would be full {until(later)} instead of "
+            f"{until(state.swap.seconds_until_full)}."
         )
         return _told(said, "time until swap is full", later, "seconds")
     said = f"With {size(added)} more swap, {size(added + (state.swap.free or 0))} of it would be free{_then(state)}."

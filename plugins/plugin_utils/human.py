@@ -69,6 +69,11 @@ def duration(value):
     return f"{sign}{rest} s"
 
 
+def until(seconds):
+    """Return when something happens: "now" within a second, else "in 3 min 20 s"."""
+    return "now" if seconds < 1 else f"in {duration(seconds)}"
+
+
 def percent(value):
     """Return a number of percent: "0 %", "4.2 %", "93 %", "<0.1 %"."""
     if 0 < abs(value) < 0.05:

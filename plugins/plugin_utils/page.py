@@ -241,7 +241,7 @@ def _swap_notes(values, missing, devices):
     if growth:
         notes.append(f"Changing by {human.size(growth)} per second.")
     if left is not None:
-        notes.append(f"Full in {human.duration(left)} at this rate.")
+        notes.append(f"At this rate full {human.until(left)}.")
     return notes
 
 

@@ -275,7 +275,7 @@ def growing(until, used=1.0, available=2.0, stalled=20.0):
     memory = meminfo(anon=12, file=1.8, swap_total=2, swap_free=2 - used, available=available)
     return host(
         meminfo=memory,
-        swap={"growth": (2 - used) * GIB / until, "seconds_until_full": until},
+        swap={"growth": (2 - used) * GIB / max(until, 1.0), "seconds_until_full": until},
         processes={"top": [process("java", 5, 42, "shop.service", swap=0.5)], "by_comm": []},
         pressure={"memory": pressure(stalled), "io": pressure(5.0)},
     )
@@ -292,6 +292,10 @@ def test_swap_that_fills_while_one_looks():
         "swap_tuning_files": [{"path": "/swapfile-linux_memory_oom", "size": "16384M"}],
         "swap_tuning_restarts": [{"unit": "shop.service", "calendar": "*-*-* 03:00:00"}],
     }
+
+
+def test_swap_that_is_full_is_full_now():
+    assert " and is full now; " in causes(growing(0.0))["anonymous_growth"]["summary"]
 
 
 def test_the_proposed_swap_lasts_a_day():

@@ -300,7 +300,7 @@ def test_a_page_is_well_formed_and_complete():
         "dirty_throttle_bytes: 268435456",
         "unavailable: /proc/pressure/cpu: no line could be understood",
         "No route to host",
-        "Full in 2 h 29 min at this rate.",
+        "At this rate full in 2 h 29 min.",
         "48 × postgres",
     ):
         assert words in text, words

@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.causes.limits import high_why, unit_limits
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.evidence import finding, item
-from ansible_collections.linux_memory.oom.plugins.plugin_utils.human import duration, size
+from ansible_collections.linux_memory.oom.plugins.plugin_utils.human import duration, size, until
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.shortage import Shortage, confidence, dominance, is_low
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.state import Group, State, Task
 from ansible_collections.linux_memory.oom.plugins.plugin_utils.thresholds import MIB, level, limit
@@ -339,7 +339,7 @@ def anonymous_growth(state: State, shortage: Shortage) -> Finding | None:
     return finding(
         "anonymous_growth",
         confidence(urgency, "possible", "likely") if shortage.suffers else level("possible"),
-        f"Swap grows by {size(swap.growth)}/s and is full in {duration(swap.seconds_until_full)}{_growing(state)}.",
+        f"Swap grows by {size(swap.growth)}/s and is full {until(swap.seconds_until_full)}{_growing(state)}.",
         [
             item("growth of used swap", swap.growth, "bytes_per_second", "/proc/swaps, two readings", 0),
             item("time until swap is full", swap.seconds_until_full, "seconds", "computed", "swap_growth_horizon"),
