@@ -18,6 +18,8 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = r"([0-9]+)([KMGT]?)"
 _PLAIN = re.compile(r"^%s(?:@0?x?[0-9a-fA-F]+[KMG]?|,high|,low|,cma)?$" % _SIZE, re.IGNORECASE | re.ASCII)
 _RANGE = re.compile(r"^%s-(?:%s)?:%s$" % (_SIZE, _SIZE, _SIZE), re.IGNORECASE | re.ASCII)
+# grub-mkconfig writes these lines around what each script of /etc/grub.d says.
+_GRUB_SECTION = re.compile(r"^### (BEGIN|END) /etc/grub\.d/(\S+) ###$", re.MULTILINE)
 
 # What kdumpctl adds for all that the crash kernel allocates at run time (kdump-utils, kdumpctl: do_estimate).
 RUNTIME = 16 * MIB
@@ -100,16 +102,33 @@ def arguments_of(value):
 
 
 def parse_grub_cfg(text):
-    """Return [the value of crashkernel= or None] for each entry of a grub.cfg that starts a kernel normally.
+    """Return [the value of crashkernel= or None] for each entry of a grub.cfg that starts this system's kernels normally.
 
-    Entries of recovery mode (grub-mkconfig gives them "single") do not count: they get GRUB_CMDLINE_LINUX only.
+    Entries of recovery mode (grub-mkconfig gives them "single") do not count: they get GRUB_CMDLINE_LINUX only. Nor do
+    those of other scripts than 10_linux: memtest86+, other systems that os-prober found, and entries of the
+    administrator's own are not made from /etc/default/grub.
     """
+    sections = _GRUB_SECTION.search(text)
+    ours = not sections
     found = []
     for line in text.splitlines():
-        words = line.split()
-        if words and words[0] in ("linux", "linux16", "linuxefi") and "single" not in words and "recovery" not in words:
-            found.append(words_of(" ".join(words[2:])))
+        section = _GRUB_SECTION.match(line)
+        if section:
+            ours = section.group(1) == "BEGIN" and section.group(2).startswith("10_linux")
+        elif ours and _starts_normally(line.split()):
+            found.append(words_of(" ".join(line.split()[2:])))
     return found
+
+
+def _starts_normally(words):
+    """Return whether the words of a line of grub.cfg start Linux, and not its recovery mode."""
+    return (
+        len(words) > 1
+        and words[0] in ("linux", "linux16", "linuxefi")
+        and words[1].rpartition("/")[2].startswith("vmlinu")
+        and "single" not in words
+        and "recovery" not in words
+    )
 
 
 def parse_grubby(text):

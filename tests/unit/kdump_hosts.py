@@ -37,6 +37,11 @@ KDUMP_COREDIR="/var/crash"
 #SSH="<user at server>"
 """
 PACKAGE_GRUB = 'GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT crashkernel=384M-:128M"\n'
+# What other scripts of /etc/grub.d say: nothing of it is made from /etc/default/grub.
+OTHER_ENTRIES = {
+    "20_memtest86+": "\tlinux\t/boot/memtest86+x64.bin\n",
+    "30_os-prober": "\tlinux\t/boot/vmlinuz-6.1.0-1-amd64 root=/dev/vdb1 ro\n",
+}
 # Written after kdump.conf(5) and gen-kdump-conf.sh of kdump-utils.
 KDUMP_CONF = """\
 # Commands for the kdump kernel.
@@ -180,7 +185,9 @@ class Host:
             ["sh", "-eu", "-c", script], cwd=self.root / "etc/default", capture_output=True, text=True, check=True
         )
         normal, recovery = done.stdout.split("\n")
-        text = f"\tlinux\t/boot/vmlinuz root=/dev/vda1 ro {normal}\n\tlinux\t/boot/vmlinuz ro single {recovery}\n"
+        linux = f"\tlinux\t/boot/vmlinuz root=/dev/vda1 ro {normal}\n\tlinux\t/boot/vmlinuz ro single {recovery}\n"
+        sections = {"10_linux": linux, **OTHER_ENTRIES}
+        text = "".join(f"### BEGIN /etc/grub.d/{x} ###\n{sections[x]}### END /etc/grub.d/{x} ###\n" for x in sections)
         self.put("/boot/grub/grub.cfg", text)
 
     def server(self, words, script):
