@@ -102,7 +102,7 @@ def arguments_of(value):
 
 
 def parse_grub_cfg(text):
-    """Return [the value of crashkernel= or None] for each entry of a grub.cfg that starts this system's kernels normally.
+    """Return [the value of crashkernel= or None] for each entry of a grub.cfg that starts a kernel of ours normally.
 
     Entries of recovery mode (grub-mkconfig gives them "single") do not count: they get GRUB_CMDLINE_LINUX only. Nor do
     those of other scripts than 10_linux: memtest86+, other systems that os-prober found, and entries of the

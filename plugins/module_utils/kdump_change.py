@@ -51,6 +51,11 @@ _WHERE = {
 # A dump on them is gone when the host has restarted.
 _VOLATILE = ("tmpfs", "ramfs", "devtmpfs")
 
+# makedumpfile(8): what a bit of the dump level leaves out, as /proc/meminfo counts it. 1 leaves out pages of zeros,
+# which nothing counts, and 2 a part of what 4 does.
+_KERNEL = ["slab", "kernel_stack", "page_tables", "percpu"]
+_LEFT_OUT = {4: ["cached", "buffers", "swap_cached"], 8: ["anon_pages", "hugetlb"], 16: ["mem_free"]}
+
 # RequiresMountsFor=: local-fs.target does not wait for mounts with nofail (systemd.mount(5)), and below the mount point
 # there are other dumps, or none. Where the disk is gone, the unit does not run, and the host starts all the same.
 _RETENTION_UNIT = """\
@@ -528,17 +533,12 @@ class Change:
             )
 
     def _dump_size(self):
-        """Return the bytes that a dump would have now, before compression that may halve it, or None.
-
-        makedumpfile(8): level 31 leaves out free pages, zero pages, page cache and user data; level 0 nothing.
-        """
+        """Return the bytes that a dump would have now, of which compression is taken to leave half."""
         memory = meminfo(self.tree)
-        total = memory.get("mem_total") or 0
-        if not self.options["dump_level"] & 16:
-            return None if not total else (total - (memory.get("mem_free") or 0)) // 2
-        kernel = sum(memory.get(name) or 0 for name in ("slab", "kernel_stack", "page_tables", "percpu"))
         # struct page: 64 bytes for each 4096 (Documentation/mm/vmemmap_dedup.rst).
-        return (kernel + total // 64) // 2
+        kept = [name for bit, names in _LEFT_OUT.items() if not self.options["dump_level"] & bit for name in names]
+        size = sum(memory.get(name) or 0 for name in _KERNEL + kept) + (memory.get("mem_total") or 0) // 64
+        return size if self.options["compression"] == "none" else size // 2
 
     def _wished_settings(self):
         if self.host.family == kdump_config.DEBIAN:

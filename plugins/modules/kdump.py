@@ -84,7 +84,7 @@ options:
   dump_level:
     description:
       - What C(makedumpfile) leaves out, 0 to 31. V(31) leaves out free pages, zero pages, page cache and the memory of programs, and
-        keeps what the kernel itself has, counters included. V(15) keeps the memory of programs.
+        keeps what the kernel itself has, counters included. V(23) keeps the memory of programs too.
     type: int
     default: 31
   compression:

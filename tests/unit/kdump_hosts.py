@@ -66,6 +66,14 @@ Initramfs size:      20M
 Runtime reservation: 16M
 Large modules: <none>
 """
+MEMINFO = """\
+MemTotal:        1990000 kB
+MemFree:          800000 kB
+Buffers:           10000 kB
+Cached:           500000 kB
+AnonPages:        600000 kB
+Slab:              40000 kB
+"""
 DEFAULTS = {
     "state": "present",
     "crashkernel": "256M",
@@ -91,7 +99,7 @@ class Host:
         self._begin(root, family)
         self.entries = dict(GRUBBY)
         self.put("/proc/cmdline", "BOOT_IMAGE=/boot/vmlinuz root=/dev/vda1 ro quiet\n")
-        self.put("/proc/meminfo", "MemTotal:        1990000 kB\nMemFree:          800000 kB\nSlab:  40000 kB\n")
+        self.put("/proc/meminfo", MEMINFO)
         self.put("/proc/iomem", "00001000-7fffffff : System RAM\n  01000000-02ffffff : Kernel code\n")
         self.put("/proc/modules", "ext4 983040 1 - Live 0x0\nvirtio_blk 32768 2 - Live 0x0\n")
         self.put("/proc/sys/kernel/osrelease", RELEASE + "\n")

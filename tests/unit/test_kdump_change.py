@@ -358,8 +358,20 @@ def test_bad_input_is_refused_in_one_sentence_and_nothing_changes(host, case):
     assert host.files() == before
 
 
-# Half of slab and struct page with level 31, half of what is in use with level 0: of what the host's meminfo says.
-@pytest.mark.parametrize(("level", "wanted"), [(31, (40000 * 1024 + 1990000 * 1024 // 64) // 2), (0, 1190000 * 512)])
+# Half of slab, struct page, and what the level does not leave out: of what the host's meminfo says.
+KERNEL = 40000 * 1024 + 1990000 * 1024 // 64
+
+
+@pytest.mark.parametrize(
+    ("level", "wanted"),
+    [
+        (31, KERNEL // 2),
+        (15, KERNEL // 2 + 800000 * 512),
+        (23, KERNEL // 2 + 600000 * 512),
+        (27, KERNEL // 2 + 510000 * 512),
+        (0, KERNEL // 2 + 1910000 * 512),
+    ],
+)
 @pytest.mark.parametrize(
     ("wishes", "directory"),
     [
@@ -382,6 +394,15 @@ def test_a_directory_without_room_for_a_dump_is_refused(host, monkeypatch, wishe
     assert str(refused.value) in host.change(dump_level=level, force=True, **wishes).warnings
     free[directory] = wanted
     assert not any("free" in why for why in host.change(dump_level=level, **wishes).warnings)
+
+
+def test_what_is_not_compressed_is_not_halved(tmp_path, monkeypatch):
+    ask = kdump_change.kdump.directory
+    monkeypatch.setattr(kdump_change.kdump, "directory", lambda tree, path: dict(ask(tree, path), free=KERNEL - 1))
+    host = Host(tmp_path)
+    host.change(compression="zlib")
+    with pytest.raises(Refused, match="path: /var/crash has 69 MiB free, and a dump of this host takes 70 MiB or more"):
+        host.change(compression="none")
 
 
 # What makedumpfile -v prints of Debian's packages 1:1.6.8-4, 1:1.7.2-1 and 1:1.7.6-1 (Debian 11, 12 and 13).
