@@ -31,10 +31,9 @@ REMOTE = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "glusterfs", "9p", "au
 
 # vmcore, vmcore.flat, vmcore-incomplete; on Debian dump.STAMP, dump-incomplete, vmcore.STAMP, perhaps compressed. What
 # else lies there is the kernel's log and the notes of the tools (vmcore-dmesg.txt, dmesg.STAMP, kexec_cmd).
-_DUMP = re.compile(
-    r"^(?:vmcore(?:\.flat|-incomplete|\.[0-9]{8,14})?|dump(?:-incomplete|\.[0-9]{8,14}))(?:\.(?:gz|bz2|xz|lz4|zst))?$",
-    re.ASCII,
-)
+# An extended regular expression (regex(7)) as well: find(1) gets it too, see kdump_change.
+DUMP_NAMES = r"(vmcore(\.flat|-incomplete|\.[0-9]{8,14})?|dump(-incomplete|\.[0-9]{8,14}))(\.(gz|bz2|xz|lz4|zst))?"
+_DUMP = re.compile("^%s$" % DUMP_NAMES, re.ASCII)
 _ASSIGNMENT = re.compile(
     r"""^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)=(?:"([^"\n]*)"|'([^'\n]*)'|([^\s#;"']*))""", re.MULTILINE
 )

@@ -48,6 +48,8 @@ _WHERE = {
     "nfs": (re.compile(r"^[^\s:/-]\S*:/\S*$"), "SERVER:/EXPORT"),
     "ssh": (re.compile(r"^[^\s@-][^\s@]*@[^\s@:]+$"), "USER@SERVER"),
 }
+# What stands in unit files and in the distributions' own scripts without quotes.
+_PATH = re.compile(r"^/[A-Za-z0-9._/+@:-]*$")
 # A dump on them is gone when the host has restarted.
 _VOLATILE = ("tmpfs", "ramfs", "devtmpfs")
 
@@ -71,15 +73,17 @@ ExecStart=/bin/sh {script} {path} {keep} {size}
 [Install]
 WantedBy=multi-user.target"""
 
-# The newest dump is never removed. Links are not followed; other directories are left alone.
+# The newest dump is never removed. Links are not followed; other directories are left alone, those that hold a dump of
+# a data base too.
 _RETENTION_SCRIPT = """\
 # crash-retention.sh DIRECTORY DUMPS BYTES (0: no limit): removes the oldest dumps beyond either.
 set -eu
+names='NAMES'
 count=0
 used=0
 find "$1" -mindepth 1 -maxdepth 1 -type d -printf '%T@ %f\\n' | sort -rn | while read -r _time name; do
   place="$1/$name"
-  [ -n "$(find "$place" -maxdepth 1 -type f \\( -name 'dump[.-]*' -o -name 'vmcore*' \\) -print)" ] || continue
+  [ -n "$(find "$place" -maxdepth 1 -type f -regextype posix-extended -regex ".*/$names")" ] || continue
   size=$(($(du -sk "$place" | cut -f1) * 1024))
   count=$((count + 1))
   if [ "$count" -gt 1 ]; then
@@ -90,7 +94,7 @@ find "$1" -mindepth 1 -maxdepth 1 -type d -printf '%T@ %f\\n' | sort -rn | while
     fi
   fi
   used=$((used + size))
-done"""
+done""".replace("NAMES", kdump.DUMP_NAMES)
 
 
 # What the module takes, for AnsibleModule and for linux_memory.oom.together.
@@ -152,7 +156,7 @@ def check_options(options):
         raise Refused("wait_seconds: %d is negative" % options["wait_seconds"])
     parse_size(options["keep_bytes"], "keep_bytes")
     path = options["path"]
-    if not re.match(r"^/[A-Za-z0-9._/+@:-]*$", path) or ".." in path.split("/"):
+    if not _PATH.match(path) or ".." in path.split("/"):
         raise Refused("path: %s is not an absolute path of letters, digits and . _ + @ : - /" % path)
     target, where = options["target"], options["target_location"]
     if target == "local":
@@ -441,7 +445,12 @@ class Change:
                     "target_location: %s is neither mounted nor in /etc/fstab; mount it there first"
                     % options["target_location"]
                 )
-            self.directory = re.sub(r"/+", "/", "%s/%s" % (mount, path)).rstrip("/")
+            self.directory = _tidy("%s/%s" % (mount, path))
+            if not _PATH.match(self.directory):
+                raise Refused(
+                    "target_location: %s is mounted at %s, which is not made of letters, digits and . _ + @ : - /"
+                    % (options["target_location"], mount)
+                )
             if self.host.family == kdump_config.RHEL:
                 entry = mount_of(mounts(self.tree), mount)
                 self.file_system = entry["type"] if entry else None

@@ -529,17 +529,44 @@ def test_the_oldest_dumps_go_and_the_newest_stays(tmp_path):
         folder.mkdir(parents=True)
         (folder / f"dump.2026010{day}0000").write_bytes(b"x" * MIB)
         subprocess.run(["touch", "-d", f"2026-01-0{day}", str(folder)], check=True)
-    (crash / "other").mkdir()
+    foreign = {"other": "note", "pg": "dump.sql", "mysql": "dump-2026-01.tar.gz", "tools": "vmcore-notes"}
+    for folder, file in foreign.items():
+        (crash / folder).mkdir()
+        (crash / folder / file).write_bytes(b"x")
 
     def left(keep, size):
         subprocess.run(["sh", str(script), str(crash), str(keep), str(size)], check=True, capture_output=True)
-        return sorted(path.name[6:8] for path in crash.iterdir() if path.name != "other")
+        return sorted(path.name[6:8] for path in crash.iterdir() if path.name not in foreign)
 
     assert left(0, 0) == ["01", "02", "03", "04", "05"]
     assert left(4, 0) == ["02", "03", "04", "05"]
     assert left(0, 2 * MIB + 65536) == ["04", "05"]
     assert left(0, 1) == ["05"]
-    assert (crash / "other").is_dir()
+    assert all((crash / folder / file).exists() for folder, file in foreign.items())
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["vmcore", "vmcore.flat", "vmcore-incomplete", "vmcore.202601010000.gz", "dump.202601010000", "dump-incomplete"],
+)
+def test_each_form_of_a_dump_is_one_that_goes(tmp_path, name):
+    script = tmp_path / "retention.sh"
+    script.write_text(kdump_change._RETENTION_SCRIPT, encoding="utf-8")
+    for day in ("01", "02"):
+        (tmp_path / "crash" / day).mkdir(parents=True)
+        (tmp_path / "crash" / day / name).touch()
+        subprocess.run(["touch", "-d", "2026-01-" + day, str(tmp_path / "crash" / day)], check=True)
+    subprocess.run(["sh", str(script), str(tmp_path / "crash"), "1", "0"], check=True)
+    assert [path.name for path in (tmp_path / "crash").iterdir()] == ["02"]
+
+
+def test_a_mount_point_that_a_unit_cannot_name_is_refused(host):
+    host.put("/etc/fstab", "/dev/vdb1 /mnt/crash\\040disk ext4 defaults 0 2\n")
+    mounted = "40 22 254:17 / /mnt/crash\\040disk rw - ext4 /dev/vdb1 rw\n"
+    host.put("/proc/self/mountinfo", host.get("/proc/self/mountinfo") + mounted)
+    said = "target_location: /dev/vdb1 is mounted at /mnt/crash disk, which is not made of letters, digits"
+    with pytest.raises(Refused, match=said):
+        host.change(target="device", target_location="/dev/vdb1", path="/d")
 
 
 RETENTION = kdump_change.RETENTION_UNIT_PATH
