@@ -226,15 +226,24 @@ def _plan_rhel(tree, values, found):
 
 def mount_of_target(tree, where):
     """Return where a device (by path, LABEL= or UUID=) or an NFS export is mounted, by the kernel or by fstab."""
-    entries = mounts(tree)
+    return mounted_at(tree, where) or in_fstab(tree, where)
+
+
+def mounted_at(tree, where):
+    """Return where the kernel has mounted a device or an export, or None."""
     names = [where]
     match = re.match(r"(UUID|LABEL|PARTUUID|PARTLABEL)=[\"']?([^\"']+)", where)
     if match:
         names = ["/dev/disk/by-%s/%s" % (match.group(1).lower(), match.group(2))]
     number = _device_number(tree, names[0])
-    for entry in entries:
+    for entry in mounts(tree):
         if entry["source"] in names or (number is not None and entry["device"] == number):
             return entry["mount"]
+    return None
+
+
+def in_fstab(tree, where):
+    """Return where fstab(5) has a device or an export under this name, or None."""
     for line in tree.text("/etc/fstab", "").splitlines():
         fields = line.split()
         if len(fields) > 2 and fields[0].replace('"', "") == where.replace('"', "") and fields[1].startswith("/"):

@@ -439,32 +439,41 @@ class Change:
         if options["target"] in ("nfs", "ssh"):
             self.directory = None
         elif options["target"] == "device":
-            mount = kdump.mount_of_target(self.tree, options["target_location"])
-            if mount is None:
-                raise Refused(
-                    "target_location: %s is neither mounted nor in /etc/fstab; mount it there first"
-                    % options["target_location"]
-                )
-            self.directory = _tidy("%s/%s" % (mount, path))
-            if not _PATH.match(self.directory):
-                raise Refused(
-                    "target_location: %s is mounted at %s, which is not made of letters, digits and . _ + @ : - /"
-                    % (options["target_location"], mount)
-                )
-            if self.host.family == kdump_config.RHEL:
-                entry = mount_of(mounts(self.tree), mount)
-                self.file_system = entry["type"] if entry else None
-                if self.file_system not in kdump.FILE_SYSTEMS:
-                    raise Refused(
-                        "target_location: %s holds %s, and kdump can write to %s"
-                        % (options["target_location"], self.file_system, ", ".join(kdump.FILE_SYSTEMS))
-                    )
+            self.directory = self._directory_on_device(options["target_location"], path)
         if options["ssh_key"] and not self.tree.exists(options["ssh_key"]):
             self._refuse("ssh_key: %s is not on this host" % options["ssh_key"])
         if self.directory:
             self._check_space()
         else:
             self._check_server()
+
+    def _directory_on_device(self, where, path):
+        """Return the directory on a device that is mounted, and fill file_system on the RHEL family. Raises Refused."""
+        mount = kdump.mounted_at(self.tree, where)
+        if mount is None:
+            there = kdump.in_fstab(self.tree, where)
+            if there:
+                raise Refused(
+                    "target_location: %s is in /etc/fstab and not mounted; mount it at %s first" % (where, there)
+                )
+            raise Refused(
+                "target_location: %s is not mounted and not in /etc/fstab; write it there and mount it first" % where
+            )
+        directory = _tidy("%s/%s" % (mount, path))
+        if not _PATH.match(directory):
+            raise Refused(
+                "target_location: %s is mounted at %s, which is not made of letters, digits and . _ + @ : - /"
+                % (where, mount)
+            )
+        if self.host.family == kdump_config.RHEL:
+            entry = mount_of(mounts(self.tree), mount)
+            self.file_system = entry["type"] if entry else None
+            if self.file_system not in kdump.FILE_SYSTEMS:
+                raise Refused(
+                    "target_location: %s holds %s, and kdump can write to %s"
+                    % (where, self.file_system, ", ".join(kdump.FILE_SYSTEMS))
+                )
+        return directory
 
     def _check_server(self):
         """Refuse a server that would not take a dump, unless this run has seen already that it would."""

@@ -55,7 +55,7 @@ options:
   target:
     description:
       - Where dumps go - V(local), O(path) on this host; V(device), O(path) on the file system of O(target_location), which is
-        mounted or in C(/etc/fstab); V(nfs) or V(ssh), O(path) on that server.
+        mounted, and by C(/etc/fstab) for the crash kernel too; V(nfs) or V(ssh), O(path) on that server.
       - A server is asked beforehand, in check mode as well, as the crash kernel will do it. With V(ssh) the module logs in with
         O(ssh_key). With V(nfs) it mounts the export for a moment, where no other process sees it. It looks whether there
         can be a directory, whether it can be written to, and how much room there is. Nothing is changed, on this host or there.

@@ -338,7 +338,11 @@ BAD = {
     "ssh without a user": ({"target": "ssh", "target_location": "vault"}, "vault is not USER@SERVER"),
     "a device that is not there": (
         {"target": "device", "target_location": "/dev/sdz9"},
-        "/dev/sdz9 is neither mounted nor in /etc/fstab",
+        "/dev/sdz9 is not mounted and not in /etc/fstab; write it there and mount it first",
+    ),
+    "a device that is in fstab only": (
+        {"target": "device", "target_location": "LABEL=crash"},
+        "LABEL=crash is in /etc/fstab and not mounted; mount it at /srv/crash first",
     ),
     "a key without ssh": ({"ssh_key": "/root/key"}, "only target=ssh uses one"),
     "a key that is not there": (
@@ -350,6 +354,7 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_refused_in_one_sentence_and_nothing_changes(host, case):
+    host.put("/etc/fstab", "LABEL=crash /srv/crash ext4 nofail 0 2\n")
     before = host.files()
     wishes, reason = BAD[case]
     with pytest.raises(Refused) as refused:
