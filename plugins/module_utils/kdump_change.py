@@ -262,8 +262,8 @@ class Change:
         return self.host.loader
 
     def _has_no_trace(self):
-        """Return whether nothing of this collection says anything to the boot loader of this host."""
-        return not self.managed and (self.host.loader != "grub" or self.host.loader_undone())
+        """Return whether this collection has never said anything to the boot loader of this host."""
+        return self.host.loader_undone() if self.host.loader == "grub" else "crashkernel" not in self.remembered
 
     def _refuse(self, why):
         """Refuse, or warn where force is set."""
@@ -381,6 +381,11 @@ class Change:
         self._plan_loaded()
 
     def _plan_disabled(self):
+        if self.loader == "grubby" and self.text is None and any(self.host.loader_values()):
+            self._refuse(
+                "state: disabled takes crashkernel= out of the boot loader, and there is no %s to remember it in; set "
+                "boot_loader to none, or take it out with grubby" % self.host.config
+            )
         self.settings = {"USE_KDUMP": "0"} if self.host.family == kdump_config.DEBIAN else {}
         if self.text is not None:
             self._plan_config(self.settings)
@@ -395,7 +400,7 @@ class Change:
         self._plan_retention(None)
         self._plan_mount(None)
         if not self.managed:
-            if self.loader == "grub" and not self.host.loader_undone():
+            if self.loader != "none":
                 self._plan_loader_undo()
             return
         was = self.remembered.get("enabled", True)
@@ -410,6 +415,8 @@ class Change:
         if not was or not then:
             self._plan_freed()
         self.item("config", "ours", "as it was", lambda: self._write_config(rest))
+        if was and then and self._is_stale(now != restored) and self.loaded:
+            self.item("loaded", False, True, self._load)
 
     def _retains(self):
         return self.options["keep_dumps"] or parse_size(self.options["keep_bytes"], "keep_bytes")
@@ -583,11 +590,12 @@ class Change:
 
     def _memory_lines(self):
         """Return what the block remembers: what it remembers already, else what is now."""
-        if self.managed:
-            return list(self.remembered.items())
-        service = kdump.service(self.tree)
-        found = [("enabled", bool(service and service["enabled"] and not self.lacking))]
-        if self.loader == "grubby":
+        found = list(self.remembered.items())
+        if not self.managed:
+            service = kdump.service(self.tree)
+            found = [("enabled", bool(service and service["enabled"] and not self.lacking))]
+        # An earlier run with boot_loader=none has left it as it was, and did not look.
+        if self.loader == "grubby" and "crashkernel" not in self.remembered:
             found.append(("crashkernel", self.host.loader_before()))
         return found
 
@@ -723,12 +731,9 @@ class Change:
     def _plan_loader_undo(self):
         now, same = self.host.loader_current()
         remembered = self.remembered.get("crashkernel")
+        then = remembered[0][1] if remembered else None
         if self.loader == "grub":
-            if self.host.loader_undone():
-                return now
             then = self.host.loader_without_us()
-        else:
-            then = remembered[0][1] if remembered else None
         # A file that says what others would say is taken away as well.
         same_value = now == then and same
         self.item("crashkernel", "%s, by our file" % now if same_value and self.loader == "grub" else now, then)
@@ -755,8 +760,12 @@ class Change:
             return
         if not self.loaded and self.reserved < (self.need or 0) and self.reboot_required():
             return  # it would not fit into what there is, and fits into what the next boot reserves
-        stale = self.host.family == kdump_config.RHEL and any(name == "config" for name, _step in self.steps)
+        stale = self._is_stale(any(name == "config" for name, _step in self.steps))
         self.item("loaded", self.loaded and not stale, True, self._load)
+
+    def _is_stale(self, config_changes):
+        """Return whether what is loaded does other than the configuration will say: RHEL's is in its own initrd."""
+        return config_changes and self.host.family == kdump_config.RHEL and not self.contained and self._systemd()
 
     def _load(self):
         """Start the service, and wait: udev's rules load it as well, and the kernel says EBUSY meanwhile."""

@@ -280,6 +280,54 @@ def test_disabled_on_a_host_without_kdump_changes_nothing(tmp_path):
     assert not Host(tmp_path, installed=False).change(state="disabled").changed
 
 
+@pytest.mark.parametrize("loaders", [["none"], ["none", "auto"], ["auto", "none"], ["auto", "none", "auto"]])
+@pytest.mark.parametrize("state", ["present", "disabled"])
+def test_undo_restores_the_boot_loader_whichever_run_changed_it_first(host, loaders, state):
+    def entries():
+        """Return the words of each: grubby puts them in another order."""
+        return [sorted(words.split()) for words in host.entries.values()]
+
+    before, entries_before = host.files(), entries()
+    for loader in loaders:
+        host.apply(state=state, boot_loader=loader)
+    host.apply(state="absent")
+    assert entries() == entries_before
+    assert host.files() == before
+
+
+def test_undo_loads_the_crash_kernel_that_was_configured_before(tmp_path):
+    """On the RHEL family the configuration is in the initrd of the crash kernel: it would go on as we said."""
+    host = Host(tmp_path, "rhel", reserved=256 * MIB)
+    host.systemctl("enable", host.unit)
+    host.apply(target="ssh", target_location="crash@vault")
+    assert host.change().loaded
+    host.calls.clear()
+    assert of(host.apply(state="absent"))["loaded"] == (False, True)
+    assert ["systemctl", "restart", "kdump.service"] in host.calls
+
+
+def test_absent_asks_for_no_boot_loader_where_it_was_left_alone(tmp_path):
+    host = Host(tmp_path)
+    (tmp_path / "usr/sbin/update-grub").unlink()
+    before = host.files()
+    host.apply(boot_loader="none")
+    host.apply(state="absent")
+    assert host.files() == before
+
+
+def test_disabled_takes_nothing_out_of_the_boot_loader_that_it_could_not_bring_back(tmp_path):
+    host = Host(tmp_path, "rhel", installed=False)
+    entries = host.entries
+    with pytest.raises(
+        Refused, match="state: disabled takes crashkernel= out of the boot loader, and there is no /etc/"
+    ):
+        host.apply(state="disabled")
+    host.apply(state="disabled", boot_loader="none")
+    assert host.entries == entries
+    host.entries = dict.fromkeys(entries, "ro")
+    assert not host.apply(state="disabled").changed
+
+
 def test_absent_on_a_host_that_has_nothing_of_us_asks_for_no_boot_loader(tmp_path):
     host = Host(tmp_path)
     (tmp_path / "usr/sbin/update-grub").unlink()
