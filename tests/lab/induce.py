@@ -150,7 +150,7 @@ class Crew:
         if undo:
             self.undo.append(lambda: subprocess.run(undo, check=False, stderr=subprocess.DEVNULL))
 
-    def wait(self, seconds=240, wanted=1):
+    def wait(self, seconds=600, wanted=1):
         """Wait until the kernel has killed that many. Raises TimeoutError where it does not."""
         end = time.monotonic() + seconds
         while kills() - self.killed < wanted:

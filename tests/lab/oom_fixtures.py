@@ -187,7 +187,7 @@ class Collector:
             self.console_from = self.one.console.stat().st_size  # of a lost try nothing is kept
             try:
                 done = subprocess.run(
-                    self.ssh("sh", "-s"), input=script.encode(), capture_output=True, check=False, timeout=500
+                    self.ssh("sh", "-s"), input=script.encode(), capture_output=True, check=False, timeout=900
                 )
             except subprocess.TimeoutExpired:
                 raise LabError(f"{name} did not come to an end:\n{self.one.told()}") from None
