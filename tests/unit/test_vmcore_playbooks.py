@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 import oom_texts
+import pytest
 from test_playbooks import play
 
 LOG = "[    0.000000] Linux version 6.12.0-amd64 (x@y) #1\n" + "".join(
@@ -19,6 +20,23 @@ LOG = "[    0.000000] Linux version 6.12.0-amd64 (x@y) #1\n" + "".join(
 )
 LOG += "[  130.500000] Kernel panic - not syncing: Out of memory: system-wide panic_on_oom is enabled\n"
 LOCAL = {"ansible_connection": "local"}
+# A connection to this machine that is lost with the first command that holds LOST.
+LOST = """
+import os
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.connection import local
+
+DOCUMENTATION = local.DOCUMENTATION.replace("name: local", "name: lost")
+
+
+class Connection(local.Connection):
+    transport = "lost"
+
+    def exec_command(self, cmd, *rest, **more):
+        if os.environ["LOST"] in str(cmd):
+            raise AnsibleConnectionFailure("the line went dead")
+        return super().exec_command(cmd, *rest, **more)
+"""
 
 
 def crash(folder, stamp="202611231105"):
@@ -63,6 +81,42 @@ def test_collect_dumps_brings_logs_and_verdict_and_leaves_the_dump(tmp_path):
     record = json.loads((tmp_path / "dumps" / "report" / "hosts" / "web1.json").read_text())
     assert record["findings"][0]["cause"] not in ("none", "unexplained")
     assert "quiet" not in (tmp_path / "dumps" / "report" / "summary.json").read_text()
+
+
+def collect_while_lost(folder, command, inventory, *arguments):
+    """Run collect_dumps where hosts of the connection lost go away with a command; return the run and {host: told}."""
+    (folder / "connections").mkdir()
+    (folder / "connections" / "lost.py").write_text(LOST)
+    environment = {"ANSIBLE_CONNECTION_PLUGINS": str(folder / "connections"), "LOST": command}
+    wishes = ("-e", f"collect_dumps_dest={folder}/dumps", *arguments)
+    run = play(folder, "collect_dumps", *wishes, inventory=inventory, environment=environment)
+    summary = folder / "dumps" / "report" / "summary.json"
+    assert summary.exists(), run.stdout + run.stderr
+    return run, {one["host"]: (one["status"], one["message"]) for one in json.loads(summary.read_text())["hosts"]}
+
+
+@pytest.mark.parametrize(("command", "counts"), [("vmcore_info", "true"), ("sha256sum", "true"), ("base64", "false")])
+def test_collect_dumps_tells_of_a_host_that_goes_away_and_of_all_others(tmp_path, command, counts):
+    """Reading, before a file and amid one: a host that is lost costs no other host its report."""
+    saved = {"collect_dumps_path": crash(tmp_path)}
+    inventory = {"gone": {"ansible_connection": "lost", **saved}, "web1": {**LOCAL, **saved}}
+    run, told = collect_while_lost(tmp_path, command, inventory, "-e", f"fail_on_unread={counts}")
+    assert told == {"gone": ("unreachable", "the line went dead"), "web1": ("ok", None)}
+    assert (run.returncode != 0) is (counts == "true"), run.stdout
+    assert (tmp_path / "dumps" / "web1" / "202611231105" / "dmesg.202611231105").exists()
+
+
+def test_collect_dumps_tells_of_a_host_that_left_before_anything_was_remembered(tmp_path):
+    """Here this machine itself is one that can be lost, with the task that only a host with a crash has."""
+    inventory = {
+        "localhost": {"ansible_connection": "lost"},
+        "web1": {**LOCAL, "collect_dumps_path": crash(tmp_path)},
+        "down": {"ansible_host": "127.0.0.1", "ansible_port": 1},
+    }
+    run, told = collect_while_lost(tmp_path, "AnsiballZ_file", inventory, "-e", "target=web1,down")
+    assert told["web1"] == ("failed", "The play ended before this host was read.")
+    assert told["down"][0] == "unreachable"
+    assert run.returncode != 0
 
 
 def test_collect_dumps_tells_the_reader_which_servers_have_symbols(tmp_path):
