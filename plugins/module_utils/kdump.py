@@ -17,6 +17,7 @@ import re
 
 from ansible_collections.linux_memory.oom.plugins.module_utils import units
 from ansible_collections.linux_memory.oom.plugins.module_utils.mounts import mount_of, mounts, unescape
+from ansible_collections.linux_memory.oom.plugins.module_utils.tree import reason
 
 DEFAULT_DIRECTORY = "/var/crash"
 RHEL_CONFIG = "/etc/kdump.conf"
@@ -294,42 +295,46 @@ def _space(path):
 def dumps(tree, path):
     """Return the dumps below the directory, oldest first: [{path, size, time}], bytes and seconds since the epoch."""
     found = []
-    denied = []
-    for name, inner in _entries(tree, path, denied):
+    unread = []
+    for name, inner in _entries(tree, path, unread):
         if inner:
-            for file_name, _inner in _entries(tree, "%s/%s" % (path, name), denied):
-                _add_dump(tree, "%s/%s/%s" % (path, name, file_name), found, denied)
+            for file_name, _inner in _entries(tree, "%s/%s" % (path, name), unread):
+                _add_dump(tree, "%s/%s/%s" % (path, name, file_name), found, unread)
         else:
-            _add_dump(tree, "%s/%s" % (path, name), found, denied)
-    if denied:
-        more = " (and %d more)" % (len(denied) - 1) if len(denied) > 1 else ""
-        tree.missing("kdump.dumps", "%s: permission denied%s" % (denied[0], more))
+            _add_dump(tree, "%s/%s" % (path, name), found, unread)
+    if unread:
+        more = " (and %d more)" % (len(unread) - 1) if len(unread) > 1 else ""
+        tree.missing("kdump.dumps", unread[0] + more)
     if not found and tree.sosreport:
         found = _from_listing(tree, path)
     return sorted(found, key=lambda dump: (dump["time"] or 0, dump["path"]))
 
 
-def _entries(tree, path, denied):
+def _entries(tree, path, unread):
     """Return [(name, whether a directory)] of a directory, in order; links are not followed."""
     try:
         with os.scandir(tree.real(path)) as entries:
             return sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
     except EnvironmentError as error:
-        if error.errno in (errno.EACCES, errno.EPERM):
-            denied.append(path)
+        _remember(error, path, unread)
         return []
 
 
-def _add_dump(tree, path, found, denied):
+def _add_dump(tree, path, found, unread):
     if not _DUMP.match(path.rsplit("/", 1)[1]):
         return
     try:
         status = tree.stat(path)
     except EnvironmentError as error:
-        if error.errno in (errno.EACCES, errno.EPERM):
-            denied.append(path)
+        _remember(error, path, unread)
         return
     found.append({"path": path, "size": status.st_size, "time": status.st_mtime})
+
+
+def _remember(error, path, unread):
+    """Add why a path could not be looked at. What is not there, or was removed meanwhile, holds no dump."""
+    if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+        unread.append(reason(error, path))
 
 
 def _from_listing(tree, path):

@@ -240,7 +240,10 @@ found:
   type: list
   elements: dict
 unavailable:
-  description: What could not be listed, with the reason.
+  description:
+    - What could not be listed or read, by its path, with the reason. Where RV(crashes) is empty, there is no crash only if this is
+      empty too, or tells of a path that does not exist.
+    - C(kdump.dumps) are directories and dumps that could not be looked at; its reason begins with the path of the first.
   returned: success
   type: dict
 """

@@ -4,6 +4,7 @@
 
 """kdump: what is reserved and loaded, both families' configuration, and the dumps that are found."""
 
+import errno
 import json
 import os
 import shutil
@@ -256,6 +257,29 @@ def test_unreadable_directories_are_said(tmp_path, monkeypatch):
     assert tree.unavailable == {
         "kdump.dumps": "/var/crash/10.0.0.2-2024-01-02-15:30:00: permission denied (and 1 more)"
     }
+
+
+@pytest.mark.parametrize(
+    ("number", "unavailable"),
+    [
+        (errno.ESTALE, {"kdump.dumps": "/var/crash/10.0.0.2-2024-01-02-15:30:00: %s" % os.strerror(errno.ESTALE)}),
+        # Removed between the look at its directory and that at itself.
+        (errno.ENOENT, {}),
+    ],
+)
+def test_a_directory_that_does_not_answer_is_no_empty_one(tmp_path, monkeypatch, number, unavailable):
+    dump(tmp_path, "/var/crash/10.0.0.2-2024-01-02-15:30:00/vmcore")
+    real = os.scandir
+
+    def scandir(path):
+        if "10.0.0.2" in path:
+            raise OSError(number, os.strerror(number), path)
+        return real(path)
+
+    monkeypatch.setattr(subject.os, "scandir", scandir)
+    tree = Tree(str(tmp_path))
+    assert subject.dumps(tree, "/var/crash") == []
+    assert tree.unavailable == unavailable
 
 
 def test_an_unreadable_configuration_is_said(tmp_path):

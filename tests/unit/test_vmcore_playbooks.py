@@ -83,6 +83,12 @@ def test_collect_dumps_brings_logs_and_verdict_and_leaves_the_dump(tmp_path):
     assert "quiet" not in (tmp_path / "dumps" / "report" / "summary.json").read_text()
 
 
+def summary_of(folder):
+    """Return {host: (status, message)} of the report."""
+    summary = json.loads((folder / "dumps" / "report" / "summary.json").read_text())
+    return {one["host"]: (one["status"], one["message"]) for one in summary["hosts"]}
+
+
 def collect_while_lost(folder, command, inventory, *arguments):
     """Run collect_dumps where hosts of the connection lost go away with a command; return the run and {host: told}."""
     (folder / "connections").mkdir()
@@ -90,9 +96,8 @@ def collect_while_lost(folder, command, inventory, *arguments):
     environment = {"ANSIBLE_CONNECTION_PLUGINS": str(folder / "connections"), "LOST": command}
     wishes = ("-e", f"collect_dumps_dest={folder}/dumps", *arguments)
     run = play(folder, "collect_dumps", *wishes, inventory=inventory, environment=environment)
-    summary = folder / "dumps" / "report" / "summary.json"
-    assert summary.exists(), run.stdout + run.stderr
-    return run, {one["host"]: (one["status"], one["message"]) for one in json.loads(summary.read_text())["hosts"]}
+    assert (folder / "dumps" / "report" / "summary.json").exists(), run.stdout + run.stderr
+    return run, summary_of(folder)
 
 
 @pytest.mark.parametrize(("command", "counts"), [("vmcore_info", "true"), ("sha256sum", "true"), ("base64", "false")])
@@ -154,6 +159,47 @@ def test_collect_dumps_where_no_host_has_a_crash(tmp_path):
     run = play(tmp_path, "collect_dumps", inventory={"web1": {**LOCAL, "collect_dumps_path": str(tmp_path / "empty")}})
     assert run.returncode == 0, run.stdout
     assert "No host has a saved crash." in run.stdout
+
+
+def without_become(folder):
+    """Return the variables of a host whose modules may read what the modes allow, whoever runs this test."""
+    python = folder / "python"
+    python.write_text(
+        "#!/bin/sh\n"
+        f'set -- {sys.executable} "$@"\n'
+        '[ "$(id -u)" = 0 ] && set -- setpriv --inh-caps=-all --bounding-set=-dac_override,-dac_read_search "$@"\n'
+        'exec "$@"\n'
+    )
+    python.chmod(0o755)
+    return {**LOCAL, "collect_dumps_python": str(python), "collect_dumps_path": str(folder / "crash")}
+
+
+def test_collect_dumps_does_not_take_what_it_may_not_read_for_no_crash(tmp_path):
+    """As kdump-tools is set up: anybody may list the directory, and its owner alone what is in it."""
+    (tmp_path / "empty").mkdir()
+    crash(tmp_path)
+    closed = tmp_path / "crash" / "202611231105"
+    closed.chmod(0)
+    quiet = {**LOCAL, "collect_dumps_path": str(tmp_path / "empty")}
+    inventory = {"web1": without_become(tmp_path), "quiet": quiet}
+    run = play(tmp_path, "collect_dumps", "-e", f"collect_dumps_dest={tmp_path}/dumps", inventory=inventory)
+    assert run.returncode != 0, run.stdout
+    assert "No host has a saved crash." not in run.stdout
+    reason = f"Not everything that was saved could be read: {closed}: permission denied."
+    assert summary_of(tmp_path) == {"web1": ("failed", reason)}
+
+
+def test_collect_dumps_tells_of_crashes_that_it_could_not_read_beside_those_it_could(tmp_path):
+    crash(tmp_path)
+    crash(tmp_path, "202611240000")
+    closed = tmp_path / "crash" / "202611240000"
+    closed.chmod(0)
+    wishes = ("-e", f"collect_dumps_dest={tmp_path}/dumps")
+    run = play(tmp_path, "collect_dumps", *wishes, inventory={"web1": without_become(tmp_path)})
+    assert run.returncode == 0, run.stdout
+    reason = f"Not everything that was saved could be read: {closed}: permission denied."
+    assert summary_of(tmp_path) == {"web1": ("ok", reason)}
+    assert reason in (tmp_path / "dumps" / "report" / "index.html").read_text()
 
 
 def running():
