@@ -13,6 +13,7 @@ import os
 import re
 import shlex
 import shutil
+import stat
 from pathlib import Path
 
 from ansible.errors import AnsibleActionFail
@@ -47,10 +48,10 @@ class ActionModule(ActionBase):
         result.update(changed=True, path=str(dest), size=size, sha256=digest, resumed_at=0)
         try:
             if dest.is_file() and dest.stat().st_size == size and sha256(dest) == digest:
-                result["changed"] = False
+                result["changed"] = made_private(dest, self._task.check_mode)
                 return result
             part = dest.with_name(f".{dest.name}.{digest[:16]}.part")
-            have = part.stat().st_size if part.is_file() else 0
+            have = left_earlier(part, self._task.check_mode)
             have = 0 if have > size else have - have % BLOCK
             enough(dest.parent, size - have, options["keep_free"])
             result["resumed_at"] = have
@@ -125,6 +126,23 @@ def sha256(path):
         for block in iter(lambda: stream.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
+
+
+def made_private(path, check):
+    """Return whether a file has another mode than 0600, which it gets, unless this is only a check."""
+    differs = stat.S_IMODE(path.stat().st_mode) != files.FILE_MODE
+    if differs and not check:
+        path.chmod(files.FILE_MODE)
+    return differs
+
+
+def left_earlier(part, check):
+    """Return how many bytes an interrupted transfer left, which are private from here on: they may stay for long."""
+    # A link is somebody else's doing, and nothing is written through it either.
+    if part.is_symlink() or not part.is_file():
+        return 0
+    made_private(part, check)
+    return part.stat().st_size
 
 
 def enough(directory, needed, keep_free):

@@ -15,8 +15,8 @@ module: fetch_dump
 short_description: Bring a dump to the controller, in pieces
 version_added: 0.1.0
 description:
-  - Brings one large file of a host, such as a dump, to the machine that runs Ansible. The file gets mode 0600, directories that
-    are missing 0700.
+  - Brings one large file of a host, such as a dump, to the machine that runs Ansible. The file gets mode 0600, also where
+    it is there already with the right content; directories that are missing get 0700.
   - It looks at the free space of the controller first, and refuses where the file would leave less than O(keep_free). It looks
     again before each piece, since files of other hosts may come at the same time, and stops where the rest would leave less.
     Several hosts together leave at most one O(piece) each less than O(keep_free).

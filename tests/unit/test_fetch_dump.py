@@ -85,6 +85,37 @@ def test_the_file_is_whole_and_private(source, tmp_path):
     assert not any(command.startswith("dd") for command in host.asked)
 
 
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("before", [0o644, 0o400])
+def test_what_is_there_already_is_made_private(source, tmp_path, before):
+    """As scp leaves it, which nobody else may read either."""
+    dest = tmp_path / "vmcore"
+    dest.write_bytes(source.read_bytes())
+    dest.chmod(before)
+    assert fetch(source, dest, check=True)[0]["changed"] is True
+    assert mode(dest) == before
+    result, host = fetch(source, dest)
+    assert result["changed"] is True
+    assert mode(dest) == 0o600
+    assert not any(command.startswith("dd") for command in host.asked)
+    assert fetch(source, dest)[0]["changed"] is False
+
+
+@pytest.mark.parametrize("taken", [{}, {"keep_free": 1 << 60}])
+def test_a_part_is_made_private_before_it_goes_on(source, tmp_path, taken):
+    dest = tmp_path / "vmcore"
+    with pytest.raises(AnsibleActionFail):
+        fetch(source, dest, pieces=1)
+    (part,) = tmp_path.glob(".vmcore.*.part")
+    part.chmod(0o644)
+    with pytest.raises(AnsibleActionFail):
+        fetch(source, dest, pieces=0, **taken)
+    assert mode(part) == 0o600
+
+
 @pytest.mark.parametrize("pieces", [0, 1, 2])
 def test_it_goes_on_where_it_stopped(source, tmp_path, pieces):
     dest = tmp_path / "vmcore"
