@@ -8,7 +8,9 @@
 
 With --live FILE it compares with what the kernel said of itself just before the crash as well, with --form PATH further
 forms of the same dump, which have to tell the very same, and with --debuginfod it lets drgn fetch the symbols from a
-server of its own. vmcore_dump.py makes all these files. --record FILE keeps what was compared.
+server of its own. With --oom DIRECTORY it reads a dump and the log saved with it, of a panic because memory ran out:
+diagnose has to come to the same verdict from both. vmcore_dump.py makes all these files. --record FILE keeps what was
+compared.
 
 It needs crash and makedumpfile, and drgn for this Python (requirements/test.txt has it). Differences end it with
 status 1. Tolerances, where the two mean something different:
@@ -43,6 +45,7 @@ import vmcore_crash
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "build" / "collections"))
 
+from ansible_collections.linux_memory.oom.plugins.filter.diagnose import diagnose  # noqa: E402
 from ansible_collections.linux_memory.oom.plugins.module_utils import vmcore, vmcore_drgn, vmcore_files  # noqa: E402
 from ansible_collections.linux_memory.oom.plugins.modules import vmcore_info  # noqa: E402
 
@@ -58,16 +61,21 @@ SELF = MIB // 2
 OF_THE_FILE = ("path", "log", "size", "form", "epoch", "time", "debuginfo")
 
 
-def read(where: str, debug: str | None, debuginfod: bool = False) -> tuple[dict, str, str]:
-    """Return (the crash as vmcore_info has it, the dump, its symbols)."""
+def told_by(where: str, debug: str | None, debuginfod: bool = False) -> dict:
+    """Return the newest crash as vmcore_info has it."""
     params = {"path": where, "which": "newest", "debuginfo": debug, "debuginfod": debuginfod, "limit": 100000}
     chosen, _found, _missing = vmcore_info.chosen(params)
     if not chosen:
         sys.exit(f"{where} holds no dump")
-    crash = vmcore_info.read(chosen[0], params, tempfile.gettempdir())
+    return vmcore_info.read(chosen[0], params, tempfile.gettempdir())
+
+
+def read(where: str, debug: str | None, debuginfod: bool = False) -> tuple[dict, str, str]:
+    """Return (the crash as vmcore_info has it, the dump, its symbols)."""
+    crash = told_by(where, debug, debuginfod)
     if crash["source"] != "drgn":
         sys.exit(f"vmcore_info could not read the dump: {crash['why']}")
-    return crash, chosen[0]["dump"], crash["debuginfo"]
+    return crash, crash["path"], crash["debuginfo"]
 
 
 def ask_crash(dump: str, symbols: str) -> dict:
@@ -272,6 +280,27 @@ def compare_forms(crash: dict, paths: list[str], debug: str) -> dict:
     return answer
 
 
+def verdict(crash: dict) -> dict:
+    """Return what diagnose finds in a crash, and the process that it names; of a unit only the structures tell."""
+    found = diagnose({}, crash=crash)
+    named = re.match(r"The process \S+ \(PID \d+\)", found[0]["summary"])
+    return {
+        "findings": [[one["cause"], one["confidence"]] for one in found],
+        "process": named[0] if named else None,
+        "in_words": found[0]["summary"],
+    }
+
+
+def compare_verdicts(where: str, debug: str) -> dict:
+    """Return the verdict from a dump after an OOM panic, and from the log that kdump saved with it."""
+    crash = read(where, debug)[0]
+    if "log" in crash["unavailable"] or not (crash["report"] or {}).get("panicked"):
+        sys.exit(f"{crash['path']} holds no report that led to the panic: {crash['unavailable']}")
+    dump, log = verdict(crash), verdict(told_by(crash["log"], debug))
+    same = all(dump[name] == log[name] for name in ("findings", "process"))
+    return {"kernel": crash["kernel"], "panic": crash["panic"], "dump": dump, "log": log, "same": same}
+
+
 @contextlib.contextmanager
 def server(symbols: Path, asked: list[str]) -> Iterator[str]:
     """Give the address of a server of symbols that has one file, as debuginfod(8) answers."""
@@ -329,6 +358,7 @@ def main() -> int:
     parser.add_argument("--live", type=Path, help="what the kernel said of itself just before the crash")
     parser.add_argument("--form", action="append", default=[], help="a further form of the same dump")
     parser.add_argument("--debuginfod", action="store_true", help="get the symbols from a server, too")
+    parser.add_argument("--oom", help="the directory of a dump and its log, of a panic because memory ran out")
     parser.add_argument("--record", type=Path, help="where to keep what was compared")
     options = parser.parse_args()
     crash, dump, symbols = read(options.dump, options.debuginfo)
@@ -352,12 +382,14 @@ def main() -> int:
         **found.told(),
         "forms": compare_forms(crash, [dump, *options.form], options.debuginfo),
         "debuginfod": compare_debuginfod(crash, dump, symbols) if options.debuginfod else None,
+        "verdicts": compare_verdicts(options.oom, options.debuginfo) if options.oom else None,
     }
     text = json.dumps(record, indent=1) + "\n"
     sys.stdout.write(text)
     if options.record:
         options.record.write_text(text, encoding="utf-8")
-    unlike = [each for each in [*record["forms"].values(), record["debuginfod"]] if each and not each["same"]]
+    others = [*record["forms"].values(), record["debuginfod"], record["verdicts"]]
+    unlike = [each for each in others if each and not each["same"]]
     return 1 if found.different or unlike else 0
 
 

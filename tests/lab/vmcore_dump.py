@@ -7,7 +7,8 @@
     .venv/bin/python tests/lab/vmcore_dump.py bookworm DIRECTORY
 
 It leaves in DIRECTORY live.json, what the kernel said of itself just before the crash, and the dump in each form that
-makedumpfile of this machine can make: elf, flattened, and kdump with each way to compress. vmcore_check.py compares.
+makedumpfile of this machine can make: elf, flattened, and kdump with each way to compress. In DIRECTORY/oom it leaves
+the dump and the log of a second crash, a panic because memory ran out. vmcore_check.py compares.
 """
 
 from __future__ import annotations
@@ -99,9 +100,26 @@ def dump(name: str, place: Path) -> None:
         # Nobody logs in meanwhile.
         time.sleep(30)
         one.wait_for_other_boot(before, 1800)
-        for what, kept in (("/root/live.json", "live.json"), ("/var/crash/2*/dump.*", "saved")):
-            with open(place / kept, "wb") as file:
-                subprocess.run(one.ssh(f"cat {what}"), stdout=file, stdin=subprocess.DEVNULL, check=True)
+        fetch(one, "/root/live.json", place / "live.json")
+        fetch(one, "/var/crash/2*/dump.*", place / "saved")
+        run_out(one, place / "oom")
+
+
+def run_out(one: machines.Machine, place: Path) -> None:
+    """Let a program take all memory, and fetch what the panic saved, under names that vmcore_info knows."""
+    place.mkdir(exist_ok=True)
+    before = one.boot_id()
+    # It keeps all that comes until a line ends, which never does.
+    one.run("rm -rf /var/crash/2*; sync; systemd-run --quiet tail /dev/zero")
+    one.wait_for_other_boot(before, 1800)
+    fetch(one, "/var/crash/2*/dump.*", place / "vmcore")
+    fetch(one, "/var/crash/2*/dmesg.*", place / "vmcore-dmesg.txt")
+
+
+def fetch(one: machines.Machine, what: str, kept: Path) -> None:
+    """Bring a file of the machine."""
+    with open(kept, "wb") as file:
+        subprocess.run(one.ssh(f"cat {what}"), stdout=file, stdin=subprocess.DEVNULL, check=True)
 
 
 def forms(place: Path) -> None:

@@ -127,3 +127,17 @@ def test_the_record_of_the_comparison_has_no_difference_and_says_with_what(loade
     assert {one["form"] for one in record["forms"].values()} == {"elf", "kdump", "flattened"}
     assert all(one["same"] for one in [*record["forms"].values(), record["debuginfod"]])
     assert all(kind["not_zero"] > 0 for kind in record["kinds"].values())
+
+
+def test_the_record_has_one_verdict_of_the_structures_in_a_dump_and_of_the_log_saved_with_it():
+    """tests/lab/vmcore_check.py compared them for a panic of the lab because memory ran out."""
+    path = Path(__file__).parents[1] / "lab" / "vmcore_check.json"
+    verdicts = json.loads(path.read_text())["verdicts"]
+    dump, log = verdicts["dump"], verdicts["log"]
+    assert verdicts["same"]
+    assert verdicts["panic"].startswith("Out of memory")
+    assert dump["findings"] == log["findings"]
+    assert dump["findings"][0][0] == "runaway_process"
+    assert dump["process"] == log["process"] is not None
+    # Only the structures tell the unit of a process that was not killed.
+    assert (".service" in dump["in_words"], ".service" in log["in_words"]) == (True, False)
