@@ -21,10 +21,13 @@ from pathlib import Path
 
 import machines
 import play
-from effects.crash import ROLE
+
+LAB = Path(__file__).resolve().parent
+sys.path.insert(0, str(LAB / "effects"))
+from crash import ROLE  # noqa: E402 - the experiments are no package
 
 MIB = 1024**2
-LIVE = Path(__file__).resolve().with_name("vmcore_live.py")
+LIVE = LAB / "vmcore_live.py"
 # None is a default, so that a setting read from the wrong variable is seen.
 SETTINGS = {
     "vm.admin_reserve_kbytes": "9001",
