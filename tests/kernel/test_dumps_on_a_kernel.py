@@ -118,7 +118,16 @@ def test_a_power_cut_while_it_is_saved_leaves_what_is_called_incomplete(guest, c
 
 
 def test_a_second_disk_takes_the_dump(guest, crashes):
-    wishes = {**ROLE, "panic_on_oom_kdump_path": "/srv/crash"}
+    wishes = {
+        **ROLE,
+        "panic_on_oom_kdump_target": "device",
+        "panic_on_oom_kdump_target_location": "/dev/disk/by-id/virtio-lab0",
+        "panic_on_oom_kdump_path": "/host",
+    }
+    guest.run("umount /srv/crash")
+    done = play.role(guest, NAME, wishes, check=False)
+    assert "virtio-lab0 is in /etc/fstab and not mounted; mount it at /srv/crash first" in " ".join(done.stdout.split())
+    guest.run("mount /srv/crash")
     play.role(guest, NAME, wishes)
     for relation in ("Requires", "After"):
         said = guest.run(
@@ -126,9 +135,9 @@ def test_a_second_disk_takes_the_dump(guest, crashes):
         ).stdout
         assert "srv-crash.mount" in said.split(), (relation, said)
     crash(guest)
-    assert guest.run("findmnt -no SOURCE -T $(ls -d /srv/crash/2*/dump.*)").stdout.strip() == "/dev/vdb"
-    (one,) = crashes("/srv/crash")
-    assert (one["incomplete"], one["path"].startswith("/srv/crash/2")) == (False, True)
+    assert guest.run("findmnt -no SOURCE -T $(ls -d /srv/crash/host/2*/dump.*)").stdout.strip() == "/dev/vdb"
+    (one,) = crashes("/srv/crash/host")
+    assert (one["incomplete"], one["path"].startswith("/srv/crash/host/2")) == (False, True)
     assert guest.run("ls -d /var/crash/2* 2>/dev/null || true").stdout == ""
     play.role(guest, NAME, ROLE)
 
