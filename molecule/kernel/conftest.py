@@ -47,5 +47,11 @@ def after():
 
 @pytest.fixture(scope="session")
 def crash():
-    """Return what was read from the dump, and what diagnose says of it."""
+    """Return what the log tells that was saved with the dump, and what diagnose says of it."""
     return kept("crash")
+
+
+@pytest.fixture(scope="session")
+def dump():
+    """Return the same of the dump itself."""
+    return kept("dump")

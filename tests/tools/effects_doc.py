@@ -129,7 +129,7 @@ def panics(record: dict) -> str:
 GLANCE: tuple[tuple[str, str, Callable[[dict], str]], ...] = (
     (
         "panic_on_oom_kdump",
-        "verdict: of the running host → of the log in the dump",
+        "verdict: of the running host → of the log saved with the dump",
         chain("verdict", "without", "panic and dump"),
     ),
     (

@@ -24,6 +24,11 @@ def causes(told: dict) -> list[str]:
     return [finding["cause"] for finding in told["findings"]]
 
 
+def process(told: dict) -> str:
+    """Return which process the verdict names; that of another boot has another PID."""
+    return told["findings"][0]["summary"].split(" (PID ")[0]
+
+
 def test_less_waits_to_be_written(before, after):
     # The limit is 16 MiB, and a little more is under way at any time.
     assert peak(before["seen"]["dirty"]) > 64 * MIB
@@ -56,12 +61,24 @@ def test_a_limit_that_was_met_is_the_verdict(after):
     assert causes(after)[0] == "cgroup_limit"
 
 
-def test_the_dump_tells_what_the_live_report_told(before, crash):
+def test_the_saved_log_tells_what_the_live_report_told(before, crash):
     assert crash["crash"]["report"]["panicked"]
     assert causes(before)[0] == causes(crash)[0] == "runaway_process"
     assert "hog.service" in before["findings"][0]["summary"]
     # A panic comes before a victim is chosen, and the log has no task's unit without one.
-    assert "python3" in crash["findings"][0]["summary"]
+    assert process(before) == process(crash) == "The process python3"
+
+
+def test_the_dump_itself_tells_what_the_live_report_told(before, crash, dump):
+    assert crash["crash"]["log"] is not None
+    read = dump["crash"]
+    assert (read["form"], read["source"], read["log"]) == ("flattened", "dmesg", None)
+    assert not read["incomplete"]
+    assert read["report"]["panicked"]
+    assert causes(before)[0] == causes(dump)[0] == "runaway_process"
+    assert process(before) == process(dump) == "The process python3"
+    # It is the same crash.
+    assert dump["findings"] == crash["findings"]
 
 
 def test_the_dump_is_for_root_only(host):

@@ -64,7 +64,10 @@ def without(one: machines.Machine) -> dict:
 
 
 def panicked(one: machines.Machine) -> dict:
-    """Return what was seen until the panic, and what the dump says afterwards."""
+    """Return what was seen until the panic, and what the saved log says afterwards.
+
+    Raises LabError where the dump itself says something else.
+    """
     before, started = one.boot_id(), time.monotonic()
     seen = []
     with subprocess.Popen(
@@ -78,8 +81,11 @@ def panicked(one: machines.Machine) -> dict:
             # The connection has nobody at its other end.
             driving.kill()
         seen = [json.loads(line) for line in driving.stdout if line.endswith("}\n")]
-    crash = "answer.crashes[0]"
-    answer = asked(one, "vmcore_info", {"path": "/var/crash"}, f"{{}} | linux_memory.oom.diagnose(crash={crash})")
+    answer = dumped(one, "/var/crash")
+    # Where no log lies beside it, the dump itself is read.
+    one.run("ln /var/crash/2*/dump.* /root/vmcore")
+    if (itself := dumped(one, "/root/vmcore")) != answer:
+        raise LabError(f"the dump tells {verdict(itself)}, and the log that was saved with it {verdict(answer)}")
     size = one.run("stat -c %s /var/crash/2*/dump.*").stdout.split()[0]
     numbers = {
         **verdict(answer),
@@ -87,6 +93,11 @@ def panicked(one: machines.Machine) -> dict:
         "the host is up again after (seconds)": round(up_again),
     }
     return {"numbers": numbers, "series": series(seen)}
+
+
+def dumped(one: machines.Machine, path: str) -> list[dict]:
+    """Return what diagnose finds in a saved crash."""
+    return asked(one, "vmcore_info", {"path": path}, "{} | linux_memory.oom.diagnose(crash=answer.crashes[0])")
 
 
 def asked(one: machines.Machine, module: str, options: dict, findings: str) -> list[dict]:
