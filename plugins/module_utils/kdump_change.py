@@ -49,7 +49,7 @@ _WHERE = {
     "ssh": (re.compile(r"^[^\s@-][^\s@]*@[^\s@:]+$"), "USER@SERVER"),
 }
 # What stands in unit files and in the distributions' own scripts without quotes.
-_PATH = re.compile(r"^/[A-Za-z0-9._/+@:-]*$")
+_PATH = re.compile(r"^/[A-Za-z0-9._/+@:-]*\Z")
 # A dump on them is gone when the host has restarted.
 _VOLATILE = ("tmpfs", "ramfs", "devtmpfs")
 

@@ -613,6 +613,16 @@ def test_each_form_of_a_dump_is_one_that_goes(tmp_path, name):
     assert [path.name for path in (tmp_path / "crash").iterdir()] == ["02"]
 
 
+def test_a_path_with_an_end_of_line_is_refused(host):
+    with pytest.raises(Refused, match="is not an absolute path of letters, digits"):
+        host.change(path="/var/crash\n")
+
+
+def test_a_menu_without_the_marks_of_grub_mkconfig_is_read_by_its_images():
+    menu = "\tlinux /boot/vmlinuz-6.1 ro crashkernel=256M\n\tlinux16 /boot/memtest86+x64.bin\n\tlinux\n"
+    assert kdump_change.crashkernel.parse_grub_cfg(menu) == ["256M"]
+
+
 def test_a_mount_point_that_a_unit_cannot_name_is_refused(host):
     host.put("/etc/fstab", "/dev/vdb1 /mnt/crash\\040disk ext4 defaults 0 2\n")
     mounted = "40 22 254:17 / /mnt/crash\\040disk rw - ext4 /dev/vdb1 rw\n"
